@@ -1,0 +1,1 @@
+//! The embedded id index.

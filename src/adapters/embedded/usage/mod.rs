@@ -1,0 +1,3 @@
+//! The embedded usage store.
+pub mod blocks;
+pub mod rollup;

@@ -1,0 +1,3 @@
+//! Adapters: one folder per system, each behind a port.
+
+pub mod embedded;

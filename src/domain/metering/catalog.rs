@@ -1,0 +1,79 @@
+//! The catalog: which meters count at a position, and how long ids are remembered there.
+//!
+//! A fold over the control records below that position, so a replay sees the same catalog at the same place.
+
+use super::extract::Extractor;
+use super::meter::Meter;
+use crate::domain::digest::HashKey;
+use crate::domain::position::Position;
+use crate::domain::record::Control;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How long ids are remembered unless a `settings` record says otherwise, in days.
+pub const DEDUPE_WINDOW_DAYS: u32 = 35;
+
+/// A meter version that counts, ready to read events.
+#[derive(Debug)]
+pub struct LiveMeter {
+    pub meter: Arc<Meter>,
+    /// The `meter_live` record's position: from here on the line counts, everything before comes by backfill.
+    pub since: Position,
+    pub extractor: Extractor,
+}
+
+/// Immutable: [`Catalog::with`] makes the next one.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    pub key: HashKey,
+    pub dedupe_window_days: u32,
+    /// The live meters; a measure names one by its index here.
+    pub meters: Vec<Arc<LiveMeter>>,
+    /// namespace → event type → indices into `meters`.
+    by_type: HashMap<String, HashMap<String, Vec<u32>>>,
+}
+
+impl Catalog {
+    /// No meters, the default window.
+    pub fn empty(key: HashKey) -> Self {
+        Self { key, dedupe_window_days: DEDUPE_WINDOW_DAYS, meters: Vec::new(), by_type: HashMap::new() }
+    }
+
+    /// The catalog from this record on, or `None` when the record does not change it.
+    pub fn with(&self, position: Position, control: &Control) -> Option<Catalog> {
+        match control {
+            Control::MeterLive(meter) => {
+                let mut meters = self.meters.clone();
+                // The record may stand in the log twice when a publisher retried: the first counts.
+                if meters.iter().any(|live| live.meter.version == meter.version) {
+                    return None;
+                }
+                let extractor = Extractor::of(meter);
+                meters.push(Arc::new(LiveMeter { meter: meter.clone(), since: position, extractor }));
+                Some(self.having(meters))
+            }
+            Control::MeterGone { version, .. } => {
+                let meters = self.meters.iter().filter(|live| live.meter.version != *version).cloned().collect();
+                Some(self.having(meters))
+            }
+            Control::Settings { dedupe_window_days } => {
+                Some(Catalog { dedupe_window_days: *dedupe_window_days, ..self.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    fn having(&self, meters: Vec<Arc<LiveMeter>>) -> Catalog {
+        let mut by_type: HashMap<String, HashMap<String, Vec<u32>>> = HashMap::new();
+        for (index, live) in meters.iter().enumerate() {
+            let types = by_type.entry(live.meter.namespace.clone()).or_default();
+            types.entry(live.meter.event_type.clone()).or_default().push(index as u32);
+        }
+        Catalog { key: self.key, dedupe_window_days: self.dedupe_window_days, meters, by_type }
+    }
+
+    /// Indices of the meters that an event of this type concerns.
+    pub fn matching(&self, namespace: &str, event_type: &str) -> &[u32] {
+        self.by_type.get(namespace).and_then(|types| types.get(event_type)).map_or(&[], Vec::as_slice)
+    }
+}

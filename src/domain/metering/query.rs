@@ -1,0 +1,133 @@
+//! A usage query, checked and typed, and its answer. How it is computed is the store's business; what is asked and
+//! how rows are ordered is here, for both tiers.
+
+use super::meter::Meter;
+use super::window::WindowSize;
+use crate::domain::position::Position;
+use crate::domain::quantity::Quantity;
+use crate::domain::time::Instant;
+use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is asked of one meter. `from < to` where both are given.
+#[derive(Debug, Clone)]
+pub struct UsageQuery {
+    pub meter: Arc<Meter>,
+    /// Inclusive.
+    pub from: Option<Instant>,
+    /// Exclusive.
+    pub to: Option<Instant>,
+    /// `None`: one row per group over the whole period.
+    pub window: Option<(WindowSize, TimeZone)>,
+    /// Only events of these subjects; `None`: all.
+    pub subjects: Option<Vec<String>>,
+    /// Rows are told apart by subject.
+    pub group_by_subject: bool,
+    /// Dimension names, each one of the meter's; rows are told apart by their values.
+    pub group_by: Vec<String>,
+    /// Only events whose dimension value passes; each key is one of the meter's dimensions.
+    pub filters: BTreeMap<String, TextFilter>,
+}
+
+/// A condition on one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TextFilter {
+    /// Equal to one of these.
+    In(Vec<String>),
+    /// Equal to none of these.
+    NotIn(Vec<String>),
+    And(Vec<TextFilter>),
+    Or(Vec<TextFilter>),
+}
+
+impl TextFilter {
+    pub fn accepts(&self, text: &str) -> bool {
+        match self {
+            Self::In(values) => values.iter().any(|value| value == text),
+            Self::NotIn(values) => values.iter().all(|value| value != text),
+            Self::And(all) => all.iter().all(|filter| filter.accepts(text)),
+            Self::Or(any) => any.iter().any(|filter| filter.accepts(text)),
+        }
+    }
+}
+
+/// One row of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageRow {
+    pub window_start: Instant,
+    pub window_end: Instant,
+    /// `Some` exactly when rows are told apart by subject.
+    pub subject: Option<String>,
+    /// Values of `UsageQuery::group_by`, in its order.
+    pub groups: Vec<String>,
+    pub value: Quantity,
+}
+
+/// Rows by window start, then subject descending (clients rely on it), then group values ascending.
+pub fn order_rows(rows: &mut [UsageRow]) {
+    rows.sort_by(|a, b| {
+        a.window_start.cmp(&b.window_start).then_with(|| b.subject.cmp(&a.subject)).then_with(|| a.groups.cmp(&b.groups))
+    });
+}
+
+/// Why a well-formed query cannot be answered. Never a smaller number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryRefusal {
+    #[error("raw events before {kept_from} were removed by retention; ask from {kept_from} on, or in whole {whole} windows")]
+    RawRemoved { kept_from: String, whole: &'static str },
+    #[error("the answer has more than {rows_max} rows; ask for a shorter period, larger windows or fewer groups")]
+    TooManyRows { rows_max: usize },
+}
+
+/// A question to the events list: newest first.
+#[derive(Debug, Clone)]
+pub struct EventsQuery {
+    pub namespace: String,
+    /// Event time, inclusive and exclusive.
+    pub from: Option<Instant>,
+    pub to: Option<Instant>,
+    /// Accepted-at, inclusive and exclusive.
+    pub ingested_from: Option<Instant>,
+    pub ingested_to: Option<Instant>,
+    /// The id contains this text.
+    pub id_contains: Option<String>,
+    /// The id (exact) and source of one event: for `explain`. Then duplicates and conflicts are listed too.
+    pub identity: Option<(Option<String>, String)>,
+    pub subjects: Option<Vec<String>>,
+    pub limit: usize,
+}
+
+/// One stored event, owned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    pub position: Position,
+    pub accepted_at: Instant,
+    pub time: Instant,
+    pub fate: super::Fate,
+    pub id: String,
+    pub source: String,
+    pub event_type: String,
+    pub subject: String,
+    pub specversion: String,
+    pub time_text: Option<String>,
+    pub dataschema: Option<String>,
+    pub datacontenttype: Option<String>,
+    pub extensions: String,
+    /// `data` as it came. A stored duplicate keeps none: its content is the winner's.
+    pub data: Option<String>,
+}
+
+/// How far the past of a meter version has been counted (or, for a deleted one, its rows been removed).
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct MeterJob {
+    pub slug: String,
+    pub meter_id: String,
+    pub version: String,
+    /// `backfill` or `removal`.
+    pub kind: &'static str,
+    /// Events read so far, and to be read in all.
+    pub done_events: u64,
+    pub total_events: u64,
+    pub finished: bool,
+}

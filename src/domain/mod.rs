@@ -1,0 +1,10 @@
+//! Rules as pure functions: no I/O, no clock, no async, no float.
+
+pub mod digest;
+pub mod fault;
+pub mod metering;
+pub mod number;
+pub mod position;
+pub mod quantity;
+pub mod record;
+pub mod time;

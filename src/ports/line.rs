@@ -1,0 +1,74 @@
+//! Handles into the running line: implemented in `actors`, handed out by `app`.
+
+use crate::domain::position::Frontier;
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// What a reader learns when it has waited for a frontier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait {
+    /// Everything asked for is applied.
+    Reached,
+    /// The wait was bounded: the answer is what is applied, this many events behind.
+    Behind { events: u64, seconds: u64 },
+}
+
+/// Makes "an accepted event is visible to the next query" true.
+#[async_trait]
+pub trait Freshness: Send + Sync {
+    /// Waits until `target` is applied; `None`: the log's end as of now.
+    async fn wait(&self, target: Option<Frontier>, at_most: Duration) -> Wait;
+}
+
+/// Why the line is not healthy, in words an operator can act on; `None` when it is.
+pub type Sickness = Option<String>;
+
+/// The line as seen from outside.
+pub trait LineView: Send + Sync {
+    /// The compiled graph with each stage's snapshot.
+    fn snapshot(&self) -> LineSnapshot;
+
+    /// Red when there is backlog and no progress for `stall_ms`.
+    fn health(&self) -> Sickness;
+}
+
+/// Serializable: the actors page, the metrics and post-mortems all read this.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct LineSnapshot {
+    pub generation: u64,
+    pub state: String,
+    pub log_end: Frontier,
+    pub applied: Frontier,
+    pub durable: Frontier,
+    pub backlog_events: u64,
+    /// Age of the oldest record that is not applied, in milliseconds; 0 when there is none.
+    pub freshness_ms: u64,
+    pub in_flight_events: u64,
+    pub rewinds: u64,
+    pub line_restarts: u64,
+    pub quarantined: u64,
+    pub stages: Vec<StageSnapshot>,
+}
+
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct StageSnapshot {
+    pub name: String,
+    pub kind: String,
+    pub inputs: Vec<String>,
+    pub width: usize,
+    /// `running`, `restarting`, `stopped`.
+    pub state: String,
+    pub messages: u64,
+    pub batches: u64,
+    pub events: u64,
+    pub busy_us: u64,
+    /// Time spent waiting for room further down.
+    pub blocked_us: u64,
+    pub queue_depth: u64,
+    pub restarts: u64,
+    /// Reason → events.
+    pub rejections: std::collections::BTreeMap<String, u64>,
+    pub handler_seconds: super::stats::HistogramSnapshot,
+    /// What this kind of stage adds.
+    pub detail: serde_json::Value,
+}
