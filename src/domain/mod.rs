@@ -8,3 +8,4 @@ pub mod position;
 pub mod quantity;
 pub mod record;
 pub mod time;
+pub mod varint;
