@@ -37,6 +37,19 @@ pub enum TextFilter {
     In(Vec<String>),
     /// Equal to none of these.
     NotIn(Vec<String>),
+    /// Matches a pattern.
+    Like(Pattern),
+    NotLike(Pattern),
+    /// Greater than `bound` by byte order, or equal to it where `inclusive`.
+    Above {
+        bound: String,
+        inclusive: bool,
+    },
+    /// Less than `bound` by byte order, or equal to it where `inclusive`.
+    Below {
+        bound: String,
+        inclusive: bool,
+    },
     And(Vec<TextFilter>),
     Or(Vec<TextFilter>),
 }
@@ -46,10 +59,76 @@ impl TextFilter {
         match self {
             Self::In(values) => values.iter().any(|value| value == text),
             Self::NotIn(values) => values.iter().all(|value| value != text),
+            Self::Like(pattern) => pattern.matches(text),
+            Self::NotLike(pattern) => !pattern.matches(text),
+            Self::Above { bound, inclusive } => text > bound.as_str() || (*inclusive && text == bound),
+            Self::Below { bound, inclusive } => text < bound.as_str() || (*inclusive && text == bound),
             Self::And(all) => all.iter().all(|filter| filter.accepts(text)),
             Self::Or(any) => any.iter().any(|filter| filter.accepts(text)),
         }
     }
+}
+
+/// An SQL `LIKE` pattern over the whole text: `%` stands for any characters, `_` for one, `\` takes the next
+/// character as it is. `a%c` matches `abbc`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    parts: Vec<Part>,
+    ignore_case: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Exactly(char),
+    One,
+    Any,
+}
+
+impl Pattern {
+    pub fn new(text: &str, ignore_case: bool) -> Self {
+        let mut parts = Vec::with_capacity(text.len());
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '%' if parts.last() == Some(&Part::Any) => {}
+                '%' => parts.push(Part::Any),
+                '_' => parts.push(Part::One),
+                // A backslash at the end stands for itself.
+                '\\' => parts.extend(folded(chars.next().unwrap_or('\\'), ignore_case).map(Part::Exactly)),
+                c => parts.extend(folded(c, ignore_case).map(Part::Exactly)),
+            }
+        }
+        Self { parts, ignore_case }
+    }
+
+    /// Steps back to the last `%` only, so the cost is at most the pattern's length times the text's.
+    pub fn matches(&self, text: &str) -> bool {
+        let text: Vec<char> = text.chars().flat_map(|c| folded(c, self.ignore_case)).collect();
+        let (mut at, mut part) = (0, 0);
+        let mut retry: Option<(usize, usize)> = None;
+        while at < text.len() {
+            match self.parts.get(part) {
+                Some(Part::Any) => {
+                    retry = Some((at, part));
+                    part += 1;
+                }
+                Some(Part::One) => (at, part) = (at + 1, part + 1),
+                Some(Part::Exactly(c)) if *c == text[at] => (at, part) = (at + 1, part + 1),
+                _ => {
+                    let Some((from, any)) = retry else { return false };
+                    retry = Some((from + 1, any));
+                    (at, part) = (from + 1, any + 1);
+                }
+            }
+        }
+        self.parts[part..].iter().all(|part| *part == Part::Any)
+    }
+}
+
+/// The character itself, or its lower-case form (which may be several) where case does not count.
+fn folded(c: char, ignore_case: bool) -> impl Iterator<Item = char> {
+    let lower = ignore_case.then(|| c.to_lowercase()).into_iter().flatten();
+    lower.chain((!ignore_case).then_some(c))
 }
 
 /// One row of the answer.
@@ -130,4 +209,44 @@ pub struct MeterJob {
     pub done_events: u64,
     pub total_events: u64,
     pub finished: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_pattern_matches_as_sql_like_does() {
+        #[rustfmt::skip]
+        let table = [
+            ("a%c", "abbc", false, true), ("a%c", "abbd", false, false), ("%", "", false, true), ("", "", false, true),
+            ("", "a", false, false), ("_", "é", false, true), ("_", "", false, false), ("%b%", "abc", false, true),
+            ("a\\%c", "a%c", false, true), ("a\\%c", "abc", false, false), ("a\\", "a\\", false, true),
+            ("GPT%", "gpt-4", false, false), ("GPT%", "gpt-4", true, true), ("%a%a%b", "aaaaab", false, true),
+            ("É_", "éX", true, true),
+        ];
+        for (pattern, text, ignore_case, matches) in table {
+            assert_eq!(Pattern::new(pattern, ignore_case).matches(text), matches, "{pattern} on {text}");
+        }
+    }
+
+    #[test]
+    fn bounds_compare_bytes() {
+        let above = |inclusive| TextFilter::Above { bound: "m".into(), inclusive };
+        let below = |inclusive| TextFilter::Below { bound: "m".into(), inclusive };
+        assert!(above(false).accepts("n") && !above(false).accepts("m") && above(true).accepts("m"));
+        assert!(below(false).accepts("Z") && !below(false).accepts("m") && below(true).accepts("m"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_matches_itself_when_escaped(text in ".{0,20}") {
+            let escaped: String = text.chars().flat_map(|c| ['\\', c]).collect();
+            prop_assert!(Pattern::new(&escaped, false).matches(&text));
+            let contains = format!("%{}%", escaped);
+            let longer = format!("x{}y", text);
+            prop_assert!(Pattern::new(&contains, false).matches(&longer));
+        }
+    }
 }
