@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what is missing, by package name: a C compiler for the crates that have C in them, curl for trying things
+# out, and cargo-deny for `make check`. Rust itself comes from rustup, at the version in rust-toolchain.toml.
+set -euo pipefail
+
+missing=()
+need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+need cc build-essential
+need curl curl
+need git git
+
+if [ "${#missing[@]}" -gt 0 ]; then
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "setup: please install: ${missing[*]} (this script knows apt-get only)" >&2
+    exit 1
+  fi
+  sudo=""
+  [ "$(id -u)" -eq 0 ] || sudo=sudo
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+if ! command -v cargo >/dev/null 2>&1; then
+  echo "setup: Rust is missing; install rustup (Debian: apt-get install rustup), then run this again" >&2
+  exit 1
+fi
+
+DENY_VERSION=0.20.2
+if [ "${1:-}" != "--run-only" ] && ! cargo deny --version 2>/dev/null | grep -q "$DENY_VERSION"; then
+  echo "setup: installing cargo-deny $DENY_VERSION (a few minutes, once)"
+  cargo install --quiet --locked cargo-deny --version "$DENY_VERSION"
+fi
