@@ -2,6 +2,7 @@
 
 pub mod disk;
 pub mod id_index;
+pub mod lock;
 pub mod log;
 pub mod manifest;
 pub mod usage;

@@ -8,6 +8,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+mod real;
+mod sim;
+
+pub use real::RealDisk;
+pub use sim::{SimCounts, SimDisk};
+
 /// A directory tree on a disk.
 pub trait Disk: Send + Sync {
     /// Opens an existing file for reading and writing.
@@ -17,7 +23,7 @@ pub trait Disk: Send + Sync {
     fn exists(&self, path: &Path) -> bool;
     /// Names of the entries of a directory, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
-    /// Creates a directory and its parents; no error when it is there.
+    /// Creates a directory and its parents, durably; no error when it is there.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Replaces `to` when it is there.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
