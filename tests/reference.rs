@@ -1,0 +1,199 @@
+//! Meters, dedupe and windows against the reference model, on random streams through real HTTP.
+//!
+//! The clock is moved by hand, thresholds are small: within one run memory is sealed and merged, minute rows are
+//! dropped, ids expire, blocks are read and segments deleted, meters come and go under load, and weir is started
+//! again. Each run counts all that, and fails when one of it did not happen: a proof that proved nothing.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use support::client::Client;
+use support::clock::ManualClock;
+use support::model::{self, Event, Meter};
+use support::stream::{self, Stream};
+use weir::app::{Settings, Weir};
+
+const DAY_NS: i64 = 86_400_000_000_000;
+/// 2025-02-20T00:00:00Z: the run moves over a month end, a change of clocks in America and one in Europe.
+const START_NS: i64 = 1_740_009_600_000_000_000;
+const STEPS: u32 = 40;
+const EVENTS_A_STEP: usize = 120;
+const QUERIES_A_STEP: usize = 12;
+
+struct Run {
+    clock: Arc<ManualClock>,
+    settings: Settings,
+    weir: Option<Weir>,
+    stream: Stream,
+    /// slug → meter; the live ones.
+    meters: BTreeMap<String, Meter>,
+    /// Counters over all starts: a restart begins at 0.
+    seen: Counted,
+    rows: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    seals: u64,
+    merges: u64,
+    hour_rows: u64,
+    day_rows: u64,
+    dropped_minute_runs: u64,
+    expired_ids: u64,
+    blocks_read: u64,
+    deleted_segments: u64,
+    backfills: u64,
+}
+
+fn settings(data: &std::path::Path) -> Settings {
+    let mut settings = Settings { data: data.to_path_buf(), listen: "127.0.0.1:0".into(), ..Settings::default() };
+    settings.embedded.usage.seal_events_max = 150;
+    settings.embedded.log.segment_bytes_max = 65_536;
+    settings.embedded.ids.hot_ids_max = 100;
+    settings.http.workers = 2;
+    settings
+}
+
+impl Run {
+    fn new(seed: u64, data: &std::path::Path) -> Self {
+        let clock = Arc::new(ManualClock::at(START_NS));
+        let settings = settings(data);
+        let mut run = Run {
+            clock,
+            settings,
+            weir: None,
+            stream: Stream::new(seed),
+            meters: BTreeMap::new(),
+            seen: Counted::default(),
+            rows: 0,
+        };
+        run.start();
+        run
+    }
+
+    fn start(&mut self) {
+        let weir = Weir::start(self.settings.clone(), self.clock.clone()).unwrap_or_else(|error| panic!("{error}"));
+        self.weir = Some(weir);
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.weir.as_ref().expect("it runs").address().to_string())
+    }
+
+    /// An orderly stop and a new start on the same files.
+    fn restart(&mut self) {
+        self.count();
+        self.weir.take().expect("it runs").stop().unwrap_or_else(|error| panic!("{error}"));
+        self.start();
+    }
+
+    fn count(&mut self) {
+        let weir = self.weir.as_ref().expect("it runs");
+        let (log, ids, store) = weir.snapshots();
+        self.seen.seals += store.seals;
+        self.seen.merges += store.merges;
+        self.seen.hour_rows += store.hour_rows;
+        self.seen.day_rows += store.day_rows;
+        self.seen.dropped_minute_runs += store.dropped_minute_runs;
+        self.seen.expired_ids += ids.expired_ids;
+        self.seen.blocks_read += store.blocks_read;
+        self.seen.deleted_segments += log.deleted_segments;
+        self.seen.backfills += store.jobs.iter().filter(|job| job.kind == "backfill" && job.total_events > 0).count() as u64;
+    }
+
+    fn create(&mut self, meter: &Meter) {
+        let body = stream::create_body(meter);
+        let answer = self.client().post("/api/v1/meters", "application/json", body.as_bytes()).expect("weir runs");
+        assert_eq!(answer.status, 201, "{body}: {}", answer.body);
+        self.meters.insert(meter.slug.clone(), meter.clone());
+    }
+
+    fn delete(&mut self, slug: &str) {
+        let answer = self.client().delete(&format!("/api/v1/meters/{slug}")).expect("weir runs");
+        assert_eq!(answer.status, 204, "{slug}: {}", answer.body);
+        self.meters.remove(slug);
+    }
+
+    fn send(&mut self) {
+        let now = i128::from(self.clock.nanos());
+        let events = self.stream.next(EVENTS_A_STEP, now);
+        for part in events.chunks(1 + self.stream.draw.below(60) as usize) {
+            let texts: Vec<String> = part.iter().map(Event::render).collect();
+            let answer = self.client().send(&texts).expect("weir runs");
+            assert_eq!(answer.status, 204, "{}", answer.body);
+        }
+    }
+
+    fn compare(&mut self, seed: u64) {
+        let counted = model::winners(&self.stream.events, 35 * i128::from(DAY_NS));
+        let meters: Vec<Meter> = self.meters.values().cloned().collect();
+        for _ in 0..QUERIES_A_STEP {
+            let meter = self.stream.draw.pick(&meters).clone();
+            let query = stream::query(&mut self.stream.draw, &meter, i128::from(self.clock.nanos()));
+            let expected = model::answer(&counted, &meter, &query);
+            let answered = self.client().usage(&meter.slug, &query);
+            assert_eq!(answered, expected, "seed {seed}: {} asked {query:?}", meter.slug);
+            self.rows += expected.len();
+        }
+    }
+}
+
+fn run(seed: u64) -> (Counted, usize) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut run = Run::new(seed, &dir.path().join("data"));
+    let all = stream::meters();
+    let (early, late) = all.split_at(3);
+    for meter in early {
+        run.create(meter);
+    }
+    let mut waiting: Vec<&Meter> = late.iter().collect();
+    for step in 0..STEPS {
+        run.send();
+        if step % 5 == 4 {
+            match waiting.pop() {
+                Some(meter) => run.create(meter),
+                // Deleted and created again: the new one counts the whole past, too.
+                None => {
+                    run.delete("count");
+                    run.create(&all[1]);
+                }
+            }
+        }
+        run.compare(seed);
+        if step % 9 == 8 {
+            run.restart();
+            run.compare(seed);
+        }
+        let hours = 1 + run.stream.draw.below(72) as i64;
+        run.clock.advance(hours * DAY_NS / 24 + run.stream.draw.below(3_600_000) as i64 * 1_000_000);
+    }
+    run.count();
+    let (seen, rows) = (std::mem::take(&mut run.seen), run.rows);
+    run.weir.take().expect("it runs").stop().unwrap_or_else(|error| panic!("{error}"));
+    (seen, rows)
+}
+
+#[test]
+fn every_answer_is_the_reference_models_to_the_last_digit() {
+    let seed = support::seed("reference");
+    for round in 0..u64::from(support::rounds(3)) {
+        let (seen, rows) = run(seed.wrapping_add(round));
+        println!("reference: seed {}: {rows} rows compared, {seen:?}", seed.wrapping_add(round));
+        let all = [
+            ("rows compared", rows as u64),
+            ("seals", seen.seals),
+            ("merges", seen.merges),
+            ("hour rows", seen.hour_rows),
+            ("day rows", seen.day_rows),
+            ("dropped minute runs", seen.dropped_minute_runs),
+            ("expired ids", seen.expired_ids),
+            ("blocks read", seen.blocks_read),
+            ("deleted segments", seen.deleted_segments),
+            ("backfills", seen.backfills),
+        ];
+        for (what, count) in all {
+            assert!(count > 0, "seed {}: no {what}: nothing was proved", seed.wrapping_add(round));
+        }
+    }
+}
