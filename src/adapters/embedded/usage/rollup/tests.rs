@@ -1,0 +1,1 @@
+//! Rollups against a naive map of cells.
