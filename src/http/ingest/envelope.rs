@@ -1,0 +1,466 @@
+//! One CloudEvent: read attribute by attribute out of the body's own bytes, checked, and encoded as a record.
+
+use super::faults::Code;
+use super::{Work, base64, uri};
+use crate::domain::number::{Value, ValueError};
+use crate::domain::record::{EventView, encode_event};
+use crate::domain::time::Instant;
+use rust_decimal::Decimal;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// The envelope's own attributes, by the place of their bit in [`Envelope::seen`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attribute {
+    Id,
+    Source,
+    Type,
+    Subject,
+    Specversion,
+    Time,
+    Dataschema,
+    Datacontenttype,
+    Data,
+    DataBase64,
+}
+
+impl Attribute {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "id" => Self::Id,
+            "source" => Self::Source,
+            "type" => Self::Type,
+            "subject" => Self::Subject,
+            "specversion" => Self::Specversion,
+            "time" => Self::Time,
+            "dataschema" => Self::Dataschema,
+            "datacontenttype" => Self::Datacontenttype,
+            "data" => Self::Data,
+            "data_base64" => Self::DataBase64,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Source => "source",
+            Self::Type => "type",
+            Self::Subject => "subject",
+            Self::Specversion => "specversion",
+            Self::Time => "time",
+            Self::Dataschema => "dataschema",
+            Self::Datacontenttype => "datacontenttype",
+            Self::Data => "data",
+            Self::DataBase64 => "data_base64",
+        }
+    }
+}
+
+/// The events of a batch, one after the other.
+pub(super) struct BatchVisitor<'a, 'b>(pub &'a mut Work<'b>);
+
+impl<'de> Visitor<'de> for BatchVisitor<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(EventSeed(self.0))?.is_some() {
+            if self.0.events > self.0.limits.batch_events_max {
+                self.0.too_many = true;
+                return Err(A::Error::custom("too many events"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One event, or something else in its place.
+pub(super) struct EventSeed<'a, 'b>(pub &'a mut Work<'b>);
+
+impl<'de> DeserializeSeed<'de> for EventSeed<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let work = self.0;
+        deserializer.deserialize_any(EventVisitor(work))?;
+        work.events += 1;
+        Ok(())
+    }
+}
+
+struct EventVisitor<'a, 'b>(&'a mut Work<'b>);
+
+impl EventVisitor<'_, '_> {
+    fn not_an_event<E>(self) -> Result<(), E> {
+        self.0.fault("", Code::WrongType, "must be an event, a JSON object");
+        Ok(())
+    }
+}
+
+impl<'de> Visitor<'de> for EventVisitor<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut envelope = Envelope::default();
+        while let Some(name) = map.next_key_seed(Name)? {
+            envelope.take(name, map.next_value()?, self.0);
+        }
+        envelope.finish(self.0);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        self.not_an_event()
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        self.not_an_event()
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        self.not_an_event()
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        self.not_an_event()
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        self.not_an_event()
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        self.not_an_event()
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.not_an_event()
+    }
+}
+
+/// A member's name: one of the envelope's, or an extension's.
+enum MemberName<'de> {
+    Known(Attribute),
+    Other(Cow<'de, str>),
+}
+
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = MemberName<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = MemberName<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Attribute::of(name).map_or(MemberName::Other(Cow::Borrowed(name)), MemberName::Known))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Attribute::of(name).map_or_else(|| MemberName::Other(Cow::Owned(name.into())), MemberName::Known))
+    }
+}
+
+/// What has been read of one event so far.
+#[derive(Default)]
+struct Envelope<'de> {
+    /// One bit per [`Attribute`] that was there, null or not.
+    seen: u16,
+    id: Option<Cow<'de, str>>,
+    source: Option<Cow<'de, str>>,
+    event_type: Option<Cow<'de, str>>,
+    subject: Option<Cow<'de, str>>,
+    specversion: Option<Cow<'de, str>>,
+    time_text: Option<Cow<'de, str>>,
+    time: Option<Instant>,
+    dataschema: Option<Cow<'de, str>>,
+    datacontenttype: Option<Cow<'de, str>>,
+    data: Option<Cow<'de, str>>,
+    extensions: Vec<(Cow<'de, str>, &'de str)>,
+}
+
+/// The peer takes this instant, its language's zero, for an absent time; its clients rely on that.
+const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+const JSON: &str = "application/json";
+
+impl<'de> Envelope<'de> {
+    fn take(&mut self, name: MemberName<'de>, raw: &'de RawValue, work: &mut Work<'_>) {
+        let attribute = match name {
+            MemberName::Known(attribute) => attribute,
+            MemberName::Other(name) => return self.take_extension(name, raw.get(), work),
+        };
+        let bit = 1 << attribute as u16;
+        if self.seen & bit != 0 {
+            return work.fault(attribute.name(), Code::DuplicateField, "is there twice");
+        }
+        self.seen |= bit;
+        match attribute {
+            Attribute::Id => self.id = required_text(attribute, raw, work),
+            Attribute::Source => self.source = source(raw, work),
+            Attribute::Type => self.event_type = required_text(attribute, raw, work),
+            Attribute::Subject => self.subject = required_text(attribute, raw, work),
+            Attribute::Specversion => self.specversion = specversion(raw, work),
+            Attribute::Time => self.take_time(raw, work),
+            Attribute::Dataschema => self.dataschema = dataschema(raw, work),
+            Attribute::Datacontenttype => self.datacontenttype = datacontenttype(raw, work),
+            Attribute::Data => self.data = data(Cow::Borrowed(raw.get()), Attribute::Data, work),
+            Attribute::DataBase64 => self.take_base64(raw, work),
+        }
+    }
+
+    fn take_time(&mut self, raw: &'de RawValue, work: &mut Work<'_>) {
+        let Some(text) = optional_text(Attribute::Time, raw, work) else { return };
+        if text == ZERO_TIME {
+            return;
+        }
+        match Instant::parse(&text) {
+            Ok(time) => (self.time, self.time_text) = (Some(time), Some(text)),
+            Err(error) => work.fault("time", Code::InvalidTime, error.to_string()),
+        }
+    }
+
+    /// The decoded JSON object becomes `data`.
+    fn take_base64(&mut self, raw: &'de RawValue, work: &mut Work<'_>) {
+        let name = Attribute::DataBase64.name();
+        let text = match decoded(raw.get()) {
+            Some(Ok(text)) => text,
+            None if raw.get() == "null" => return,
+            _ => return work.fault(name, Code::WrongType, "must be a string"),
+        };
+        let plain = base64::decode(&text).and_then(|bytes| String::from_utf8(bytes).ok());
+        let json = plain.filter(|plain| serde_json::from_str::<&RawValue>(plain).is_ok());
+        match json {
+            Some(json) => self.data = data(Cow::Owned(json.trim().to_string()), Attribute::DataBase64, work),
+            None => work.fault(name, Code::InvalidBase64, "must be base64 of a JSON object in UTF-8"),
+        }
+    }
+
+    fn take_extension(&mut self, name: Cow<'de, str>, raw: &'de str, work: &mut Work<'_>) {
+        if self.extensions.len() >= work.limits.extensions_max {
+            let message = format!("is one extension attribute too many; at most {}", work.limits.extensions_max);
+            return work.fault(&name, Code::InvalidExtension, message);
+        }
+        if self.extensions.iter().any(|(known, _)| *known == name) {
+            return work.fault(&name, Code::DuplicateField, "is there twice");
+        }
+        if let Err((code, message)) = check_extension(&name, raw, work.limits.attribute_bytes_max) {
+            return work.fault(&name, code, message);
+        }
+        self.extensions.push((name, raw));
+    }
+
+    /// Every attribute has been read: says what is missing, or appends the record.
+    fn finish(self, work: &mut Work<'_>) {
+        use Attribute::{Data, DataBase64, Id, Source, Specversion, Subject, Type};
+        for attribute in [Id, Source, Specversion, Type, Subject] {
+            if self.seen & (1 << attribute as u16) == 0 {
+                work.fault(attribute.name(), Code::MissingField, "is missing");
+            }
+        }
+        let both = 1 << Data as u16 | 1 << DataBase64 as u16;
+        if self.seen & both == both {
+            work.fault(DataBase64.name(), Code::DuplicateField, "must not be there together with data");
+        }
+        if !work.faults.is_empty() {
+            return;
+        }
+        let extensions = self.extensions_text();
+        let (Some(id), Some(source), Some(event_type), Some(subject), Some(specversion)) =
+            (&self.id, &self.source, &self.event_type, &self.subject, &self.specversion)
+        else {
+            unreachable!("what is missing or wrong has been said");
+        };
+        let view = EventView {
+            namespace: work.namespace,
+            id,
+            source,
+            event_type,
+            subject,
+            specversion,
+            time_text: self.time_text.as_deref(),
+            time: self.time,
+            dataschema: self.dataschema.as_deref(),
+            datacontenttype: self.datacontenttype.as_deref(),
+            extensions: &extensions,
+            data: self.data.as_deref(),
+        };
+        let start = work.append.records.len();
+        encode_event(&view, &mut work.append.records);
+        let length =
+            u32::try_from(work.append.records.len() - start).expect("an event is smaller than its body's limit");
+        work.append.lengths.push(length);
+    }
+
+    /// As one JSON object; null ones are absent. Names are letters and digits, so they need no escaping.
+    fn extensions_text(&self) -> String {
+        let mut text = String::new();
+        for (name, raw) in self.extensions.iter().filter(|(_, raw)| *raw != "null") {
+            text.push_str(if text.is_empty() { "{\"" } else { ",\"" });
+            text.push_str(name);
+            text.push_str("\":");
+            text.push_str(raw);
+        }
+        if !text.is_empty() {
+            text.push('}');
+        }
+        text
+    }
+}
+
+/// The text of a JSON string; `None` when it is none, an error when it escapes half a surrogate pair.
+fn decoded(raw: &str) -> Option<Result<Cow<'_, str>, ()>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.as_bytes().contains(&b'\\') {
+        return Some(serde_json::from_str::<String>(raw).map(Cow::Owned).map_err(|_| ()));
+    }
+    Some(Ok(Cow::Borrowed(inner)))
+}
+
+/// A string of bounded length; anything else is said and left out.
+fn text<'de>(attribute: Attribute, raw: &'de RawValue, work: &mut Work<'_>) -> Option<Cow<'de, str>> {
+    let name = attribute.name();
+    let text = match decoded(raw.get()) {
+        Some(Ok(text)) => text,
+        Some(Err(())) => {
+            work.fault(name, Code::InvalidText, "escapes half of a surrogate pair");
+            return None;
+        }
+        None => {
+            work.fault(name, Code::WrongType, "must be a string");
+            return None;
+        }
+    };
+    let bytes_max = work.limits.attribute_bytes_max;
+    if text.is_empty() {
+        work.fault(name, Code::EmptyField, "must not be empty");
+        return None;
+    }
+    if text.len() > bytes_max {
+        work.fault(name, Code::TooLong, format!("has {} bytes; at most {bytes_max}", text.len()));
+        return None;
+    }
+    Some(text)
+}
+
+fn required_text<'de>(attribute: Attribute, raw: &'de RawValue, work: &mut Work<'_>) -> Option<Cow<'de, str>> {
+    text(attribute, raw, work)
+}
+
+/// Null is the same as absent.
+fn optional_text<'de>(attribute: Attribute, raw: &'de RawValue, work: &mut Work<'_>) -> Option<Cow<'de, str>> {
+    if raw.get() == "null" { None } else { text(attribute, raw, work) }
+}
+
+/// Checked, and kept as sent.
+fn source<'de>(raw: &'de RawValue, work: &mut Work<'_>) -> Option<Cow<'de, str>> {
+    let source = required_text(Attribute::Source, raw, work)?;
+    if !uri::is_uri_reference(&source) {
+        work.fault("source", Code::NotAUriReference, "must be a URI reference");
+    }
+    Some(source)
+}
+
+fn dataschema<'de>(raw: &'de RawValue, work: &mut Work<'_>) -> Option<Cow<'de, str>> {
+    let schema = optional_text(Attribute::Dataschema, raw, work)?;
+    if !uri::is_uri_reference(&schema) {
+        work.fault("dataschema", Code::NotAUriReference, "must be a URI");
+    }
+    Some(schema)
+}
+
+fn specversion<'de>(raw: &'de RawValue, work: &mut Work<'_>) -> Option<Cow<'de, str>> {
+    let version = required_text(Attribute::Specversion, raw, work)?;
+    if !matches!(&*version, "1.0" | "0.3") {
+        work.fault("specversion", Code::UnsupportedSpecversion, "must be 1.0 or 0.3");
+    }
+    Some(version)
+}
+
+fn datacontenttype<'de>(raw: &'de RawValue, work: &mut Work<'_>) -> Option<Cow<'de, str>> {
+    let content_type = optional_text(Attribute::Datacontenttype, raw, work)?;
+    if content_type != JSON {
+        work.fault("datacontenttype", Code::UnsupportedContentType, "must be application/json");
+    }
+    Some(content_type)
+}
+
+/// An object or null, not nested too deeply, as the bytes that came.
+fn data<'de>(raw: Cow<'de, str>, attribute: Attribute, work: &mut Work<'_>) -> Option<Cow<'de, str>> {
+    if !raw.starts_with('{') && raw != "null" {
+        work.fault(attribute.name(), Code::WrongType, "must be a JSON object or null");
+    } else if depth_exceeds(&raw, work.limits.json_depth_max) {
+        let message = format!("is nested deeper than {} levels", work.limits.json_depth_max);
+        work.fault(attribute.name(), Code::TooDeep, message);
+    }
+    Some(raw)
+}
+
+/// Whether valid JSON is nested deeper than `depth_max`. Few brackets, the common case, cannot be.
+fn depth_exceeds(json: &str, depth_max: usize) -> bool {
+    let opens = |byte: &u8| matches!(byte, b'{' | b'[');
+    if json.as_bytes().iter().filter(|byte| opens(byte)).count() <= depth_max {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > depth_max {
+            return true;
+        }
+    }
+    false
+}
+
+/// CloudEvents' rules for extension attributes: a name of letters and digits, a string, a boolean or a 32-bit integer.
+fn check_extension(name: &str, raw: &str, bytes_max: usize) -> Result<(), (Code, String)> {
+    let invalid = |message: &str| Err((Code::InvalidExtension, message.to_string()));
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return invalid("is no attribute's name: letters A-Z, a-z and digits only");
+    }
+    if name.len() > bytes_max || raw.len() > bytes_max {
+        return Err((Code::TooLong, format!("has {} bytes; at most {bytes_max}", name.len().max(raw.len()))));
+    }
+    match raw.as_bytes().first() {
+        Some(b'"') if matches!(decoded(raw), Some(Ok(_))) => Ok(()),
+        Some(b'"') => Err((Code::InvalidText, "escapes half of a surrogate pair".to_string())),
+        Some(b't' | b'f' | b'n') => Ok(()),
+        Some(b'{' | b'[') => invalid("must be a string, a number or a boolean"),
+        _ if is_32_bit(raw) => Ok(()),
+        _ => invalid("must be a number within 32 bits"),
+    }
+}
+
+fn is_32_bit(number: &str) -> bool {
+    let (least, most) = (Decimal::from(i32::MIN), Decimal::from(i32::MAX));
+    match Value::parse(number) {
+        Ok(value) => value.decimal() >= least && value.decimal() <= most,
+        Err(ValueError::NotANumber | ValueError::OutOfRange) => false,
+    }
+}

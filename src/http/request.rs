@@ -1,0 +1,100 @@
+//! Around every request: its id, the bound on its headers, the counters, one log line, and the problem's `instance`.
+//!
+//! A handler returns a [`Problem`] without knowing the request's id; this is the one place that puts it in.
+
+use super::DoorState;
+use super::problem::Problem;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, HttpResponse};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+const REQUEST_ID: &str = "x-request-id";
+/// Longest request id taken over from a client, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+const POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
+
+/// The middleware.
+pub async fn around(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let id = identify(&request);
+    let state = request.app_data::<Data<DoorState>>().expect("configured with the door's state").clone();
+    let method = request.method().clone();
+
+    let mut response = if header_bytes(&request) > state.settings.header_bytes_max {
+        let problem = Problem::bare(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        request.into_response(problem.response(&id))
+    } else {
+        let response = next.call(request).await?.map_into_boxed_body();
+        with_instance(response, &id)
+    };
+    response.headers_mut().insert(POWERED_BY, HeaderValue::from_static("weir"));
+
+    let route = response.request().match_pattern();
+    let took = started.elapsed();
+    state.stats.answered(method.as_str(), route.as_deref(), response.status().as_u16(), took);
+    log(&response, &id, route.as_deref(), took.as_micros() as u64);
+    Ok(response)
+}
+
+fn log(response: &ServiceResponse, id: &str, route: Option<&str>, took_us: u64) {
+    let status = response.status().as_u16();
+    let position = response.headers().get(super::POSITION).and_then(|value| value.to_str().ok());
+    let method = response.request().method().as_str();
+    if status >= 500 {
+        tracing::warn!(request = id, method, route, status, took_us, position, "answered");
+    } else {
+        tracing::debug!(request = id, method, route, status, took_us, position, "answered");
+    }
+}
+
+/// A problem returned by a handler gets the request's id.
+fn with_instance(response: ServiceResponse, id: &str) -> ServiceResponse {
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+    match problem {
+        Some(problem) => response.into_response(problem.response(id)),
+        None => response,
+    }
+}
+
+fn header_bytes(request: &ServiceRequest) -> usize {
+    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+/// The client's own id where it is short and printable; one of ours otherwise.
+fn identify(request: &ServiceRequest) -> String {
+    let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let printable = |text: &&str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    match sent.filter(|text| (1..=REQUEST_ID_BYTES_MAX).contains(&text.len())).filter(printable) {
+        Some(text) => text.to_string(),
+        None => generate(),
+    }
+}
+
+/// Unlikely to repeat across processes, and counting within one.
+fn generate() -> String {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("request ids"));
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("{:016x}-{:06}", *PROCESS, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// 404 for what matches no route.
+pub async fn no_such_route() -> Result<HttpResponse, Problem> {
+    Err(Problem::bare(StatusCode::NOT_FOUND))
+}
+
+/// 405 for a route that does not answer this method; without `Allow`, as clients know it.
+pub async fn no_such_method() -> Result<HttpResponse, Problem> {
+    Err(Problem::bare(StatusCode::METHOD_NOT_ALLOWED))
+}

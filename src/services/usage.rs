@@ -1,0 +1,69 @@
+//! Usage: meter queries and the events list, with what belongs to both tiers alike.
+
+use crate::domain::metering::Aggregation;
+use crate::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery, UsageRow, order_rows};
+use crate::domain::metering::window::WindowSize;
+use crate::domain::position::Position;
+use crate::domain::quantity::Quantity;
+use crate::domain::time::{Instant, MINUTE_NS};
+use crate::ports::UsageStore;
+use crate::ports::usage_store::{ReadError, StoredConflict, UsageAnswer};
+use std::sync::Arc;
+
+/// What the usage store knows.
+pub struct Usage {
+    store: Arc<dyn UsageStore>,
+}
+
+/// Window sizes by their wire names, as v1 writes them.
+pub const WINDOW_SIZES: [(&str, WindowSize); 4] = [
+    ("MINUTE", WindowSize::Minute),
+    ("HOUR", WindowSize::Hour),
+    ("DAY", WindowSize::Day),
+    ("MONTH", WindowSize::Month),
+];
+
+impl Usage {
+    pub fn new(store: Arc<dyn UsageStore>) -> Self {
+        Self { store }
+    }
+
+    /// A meter's usage, in the order clients rely on. Counting nothing, without windows and groups, is one row with 0: clients rely on it.
+    pub async fn query(&self, query: UsageQuery) -> Result<UsageAnswer, ReadError> {
+        let nothing = zero_row(&query);
+        let mut answer = self.store.usage(query).await?;
+        if answer.rows.is_empty() {
+            answer.rows.extend(nothing);
+        }
+        order_rows(&mut answer.rows);
+        Ok(answer)
+    }
+
+    /// Events, newest first.
+    pub async fn events(&self, query: EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
+        self.store.events(query).await
+    }
+
+    /// Conflicts below `before`, newest first.
+    pub async fn conflicts(
+        &self,
+        namespace: &str,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<StoredConflict>, ReadError> {
+        self.store.conflicts(namespace, before, limit).await
+    }
+}
+
+/// The row of COUNT and UNIQUE_COUNT over nothing. Bounds that were not asked for are the epoch's first minute.
+fn zero_row(query: &UsageQuery) -> Option<UsageRow> {
+    let counts = matches!(query.meter.aggregation, Aggregation::Count | Aggregation::UniqueCount);
+    let grouped = query.group_by_subject || !query.group_by.is_empty();
+    (counts && !grouped && query.window.is_none()).then(|| UsageRow {
+        window_start: query.from.unwrap_or(Instant::from_nanos(0)),
+        window_end: query.to.unwrap_or(Instant::from_nanos(MINUTE_NS)),
+        subject: None,
+        groups: Vec::new(),
+        value: Quantity::ZERO,
+    })
+}
