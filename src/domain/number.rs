@@ -98,16 +98,10 @@ impl Significand {
         for &digit in digits {
             if digit == b'0' {
                 self.exponent += 1;
-                continue;
+            } else {
+                self.mantissa = self.mantissa.and_then(|mantissa| append(mantissa, self.exponent, digit - b'0'));
+                self.exponent = 0;
             }
-            let zeros = u32::try_from(self.exponent).ok();
-            self.mantissa = self.mantissa.and_then(|mantissa| {
-                // Leading zeros multiply nothing, however many they are.
-                let shifted = if mantissa == 0 { 0 } else { mantissa.checked_mul(10u128.checked_pow(zeros? + 1)?)? };
-                let next = shifted.checked_add(u128::from(digit - b'0'))?;
-                (next < MANTISSA_END).then_some(next)
-            });
-            self.exponent = 0;
         }
     }
 
@@ -130,6 +124,20 @@ impl Significand {
         let whole = mantissa.checked_mul(factor).filter(|whole| *whole < MANTISSA_END)?;
         Some((whole, 0))
     }
+}
+
+/// `mantissa` followed by so many zeros and a digit; `None` when that is 2⁹⁶ or more.
+fn append(mantissa: u128, zeros: i64, digit: u8) -> Option<u128> {
+    // Most numbers are short, and 64-bit arithmetic is many times faster.
+    if mantissa < u128::from(u64::MAX / 100) && zeros == 0 {
+        return Some(u128::from(mantissa as u64 * 10 + u64::from(digit)));
+    }
+    // Leading zeros multiply nothing, however many they are.
+    if mantissa == 0 {
+        return Some(u128::from(digit));
+    }
+    let factor = 10u128.checked_pow(u32::try_from(zeros).ok()?.checked_add(1)?)?;
+    mantissa.checked_mul(factor)?.checked_add(u128::from(digit)).filter(|next| *next < MANTISSA_END)
 }
 
 fn leading_digits(text: &[u8]) -> (&[u8], &[u8]) {

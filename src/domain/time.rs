@@ -137,12 +137,10 @@ fn parse_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     if length == 0 {
         return None;
     }
-    let mut nanos = 0;
-    for place in 0..9 {
-        let digit = if place < length { i64::from(digits[place] - b'0') } else { 0 };
-        nanos = nanos * 10 + digit;
-    }
-    Some((nanos, &digits[length..]))
+    let (digits, rest) = digits.split_at(length);
+    let digit_at = |place: usize| digits.get(place).map_or(0, |digit| i64::from(digit - b'0'));
+    let nanos = (0..9).fold(0, |nanos, place| nanos * 10 + digit_at(place));
+    Some((nanos, rest))
 }
 
 fn two_digits(text: &[u8], at: usize) -> Option<i64> {

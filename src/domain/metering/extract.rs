@@ -66,7 +66,7 @@ struct MeterSlots {
 }
 
 /// Up to so many places are scanned without an allocation.
-const SLOTS_INLINE: usize = 32;
+const SLOTS_INLINE: usize = 16;
 
 impl Extractor {
     /// A path that does not parse (meters from a file are not checked there by the peer) reads nothing.

@@ -72,9 +72,12 @@ impl PathTree {
         end.wanted.then_some(end.slots.start)
     }
 
-    /// Fills `found`, one entry per slot, from `data`.
+    /// Fills `found`, one entry per slot, from `data`; where nothing is wanted, the text is not looked at.
     pub fn scan<'d>(&self, data: &'d str, found: &mut [Found<'d>]) -> Result<(), Broken> {
         assert_eq!(found.len(), self.slots(), "one entry per slot");
+        if found.is_empty() {
+            return Ok(());
+        }
         let mut text = Cursor { text: data, at: 0 };
         text.skip_space();
         let scanned = self.root.scan(&mut text, found);
@@ -262,28 +265,44 @@ impl<'d> Cursor<'d> {
     fn skip_nested(&mut self) -> Option<()> {
         let mut depth = 0usize;
         loop {
+            let rest = self.text.as_bytes().get(self.at..)?;
+            self.at += rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']'))?;
             match self.peek()? {
                 b'"' => {
                     self.string()?;
                     continue;
                 }
                 b'{' | b'[' => depth += 1,
-                b'}' | b']' if depth == 1 => {
-                    self.at += 1;
-                    return Some(());
-                }
-                b'}' | b']' => depth -= 1,
-                _ => {}
+                _ => depth -= 1,
             }
             self.at += 1;
+            if depth == 0 {
+                return Some(());
+            }
         }
     }
 }
 
-/// Where the next `"` or `\` stands, at `from` or behind it.
+/// Where the next `"` or `\` stands, at `from` or behind it. Eight bytes at a time: strings are most of the text.
 fn quote_or_backslash(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
-    rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).map(|length| from + length)
+    let (words, tail) = rest.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let hits = bytes_equal(word, b'"') | bytes_equal(word, b'\\');
+        if hits != 0 {
+            return Some(from + i * 8 + hits.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = tail.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(from + words.len() * 8 + at)
+}
+
+/// The high bit of each byte of `word` that equals `byte`; bits above the lowest hit may be wrong.
+fn bytes_equal(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    let zero_where_equal = word ^ (ONES * u64::from(byte));
+    zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & (ONES << 7)
 }
 
 /// A stretch of a string: as it stands, or one character that was escaped.

@@ -166,7 +166,7 @@ fn a_path_that_does_not_parse_reads_nothing() {
 
 #[test]
 fn a_meter_may_have_more_places_than_fit_inline() {
-    let names: Vec<(String, String)> = (0..SLOTS_INLINE * 2).map(|i| (format!("d{i:03}"), format!("$.k{i}"))).collect();
+    let names: Vec<(String, String)> = (0..SLOTS_INLINE * 4).map(|i| (format!("d{i:03}"), format!("$.k{i}"))).collect();
     let groups: Vec<(&str, &str)> = names.iter().map(|(name, path)| (name.as_str(), path.as_str())).collect();
     let mut texts = Vec::new();
     let extractor = Extractor::of(&meter(Aggregation::Count, None, &groups));
