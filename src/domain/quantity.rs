@@ -102,9 +102,14 @@ impl Quantity {
         let factor = 10u128.checked_pow(SCALE.checked_sub(scale)?)?;
         let zigzag = take_wide(&mut rest)?;
         let mantissa = (zigzag >> 1u32).as_i256() ^ -(zigzag & U256::ONE).as_i256();
-        let quantity = Self(mantissa.checked_mul(I256::from(factor))?);
+        let factor = I256::from(factor);
+        // 2¹²⁷·10²⁸ fits, and nearly all mantissas are smaller: the check costs more than the product.
+        let product = match i128::try_from(mantissa) {
+            Ok(_) => mantissa.wrapping_mul(factor),
+            Err(_) => mantissa.checked_mul(factor)?,
+        };
         *bytes = rest;
-        Some(quantity)
+        Some(Self(product))
     }
 
     /// Mantissa and the smallest scale at which it is whole.

@@ -229,7 +229,7 @@ impl<'d> Cursor<'d> {
 
     fn skip_value(&mut self) -> Option<()> {
         match self.peek()? {
-            b'"' => self.string().map(|_| ()),
+            b'"' => self.skip_string().map(|_| ()),
             b'{' | b'[' => self.skip_nested(),
             _ => (!self.word().is_empty()).then_some(()),
         }
@@ -247,13 +247,20 @@ impl<'d> Cursor<'d> {
 
     /// Reads a string, quotes included.
     fn string(&mut self) -> Option<RawText<'d>> {
+        let start = self.at + 1;
+        let escaped = self.skip_string()?;
+        Some(RawText { raw: &self.text[start..self.at - 1], escaped })
+    }
+
+    /// Runs over a string, and tells whether there is an escape in it.
+    #[inline]
+    fn skip_string(&mut self) -> Option<bool> {
         self.take(b'"').then_some(())?;
-        let start = self.at;
         let mut escaped = false;
         loop {
             self.at = quote_or_backslash(self.text.as_bytes(), self.at)?;
             if self.take(b'"') {
-                return Some(RawText { raw: &self.text[start..self.at - 1], escaped });
+                return Some(escaped);
             }
             // What is escaped may be a quote, and is never more than a byte that could be taken for one.
             escaped = true;
@@ -269,7 +276,7 @@ impl<'d> Cursor<'d> {
             self.at += rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']'))?;
             match self.peek()? {
                 b'"' => {
-                    self.string()?;
+                    self.skip_string()?;
                     continue;
                 }
                 b'{' | b'[' => depth += 1,
