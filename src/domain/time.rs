@@ -2,6 +2,7 @@
 //!
 //! Reading is written out by hand because it runs once per event; a property holds it to the calendar library.
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// An instant in UTC, in nanoseconds since 1970-01-01T00:00:00Z. Serialised as that number.
@@ -60,8 +61,21 @@ impl Instant {
 
     /// RFC 3339 in UTC with `Z`; the fraction without trailing zeros, absent when zero.
     pub fn to_rfc3339(self) -> String {
+        self.timestamp().to_string()
+    }
+
+    /// RFC 3339 as the clocks of `zone` show it, with their offset; `Z` where that is zero.
+    pub fn to_rfc3339_in(self, zone: &TimeZone) -> String {
+        let offset = zone.to_offset(self.timestamp());
+        if offset.is_zero() {
+            return self.to_rfc3339();
+        }
+        self.timestamp().display_with_offset(offset).to_string()
+    }
+
+    fn timestamp(self) -> jiff::Timestamp {
         let timestamp = jiff::Timestamp::from_nanosecond(i128::from(self.0));
-        timestamp.expect("64-bit nanoseconds lie within the calendar's years").to_string()
+        timestamp.expect("64-bit nanoseconds lie within the calendar's years")
     }
 }
 
@@ -229,6 +243,22 @@ mod tests {
         assert_eq!(Instant::from_nanos(1_500_000_000).to_rfc3339(), "1970-01-01T00:00:01.5Z");
         assert_eq!(Instant::from_nanos(-1).to_rfc3339(), "1969-12-31T23:59:59.999999999Z");
         assert_eq!(Instant::from_nanos(i64::MIN).to_rfc3339(), "1677-09-21T00:12:43.145224192Z");
+    }
+
+    #[test]
+    fn an_instant_is_shown_as_the_clocks_of_a_zone_show_it() {
+        #[rustfmt::skip]
+        let table = [
+            ("2025-03-09T08:00:00Z",   "America/Los_Angeles", "2025-03-09T00:00:00-08:00"),
+            ("2025-03-10T07:00:00Z",   "America/Los_Angeles", "2025-03-10T00:00:00-07:00"),
+            ("2025-06-01T10:15:00.5Z", "Asia/Kathmandu",      "2025-06-01T16:00:00.5+05:45"),
+            ("2025-01-01T00:00:00Z",   "Europe/London",       "2025-01-01T00:00:00Z"),
+            ("2025-01-01T00:00:00Z",   "UTC",                 "2025-01-01T00:00:00Z"),
+        ];
+        for (instant, zone, shown) in table {
+            let zone = crate::domain::metering::window::zone(zone).unwrap();
+            assert_eq!(Instant::parse(instant).unwrap().to_rfc3339_in(&zone), shown);
+        }
     }
 
     proptest! {
