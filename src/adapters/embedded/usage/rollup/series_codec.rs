@@ -192,7 +192,7 @@ mod tests {
             let mut block = SeriesBlock::new(raw.into()).unwrap();
             for (i, series) in all.iter().enumerate() {
                 prop_assert_eq!(block.next(&mut bytes, i == 0), Ok(Some(u64::from(first) + i as u64)));
-                prop_assert_eq!(bytes.to_series().as_ref(), Some(series));
+                prop_assert_eq!(bytes.to_series(), Some(series.clone()));
             }
             prop_assert_eq!(block.next(&mut bytes, false), Ok(None));
         }
