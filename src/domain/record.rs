@@ -99,10 +99,13 @@ pub fn encode_event(event: &EventView<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.push(Kind::Event as u8);
-    let flags = u8::from(event.time_text.is_some()) * HAS_TIME
-        | u8::from(event.dataschema.is_some()) * HAS_SCHEMA
-        | u8::from(event.datacontenttype.is_some()) * HAS_CONTENT_TYPE
-        | u8::from(event.data.is_some()) * HAS_DATA;
+    let present = [
+        (event.time_text.is_some(), HAS_TIME),
+        (event.dataschema.is_some(), HAS_SCHEMA),
+        (event.datacontenttype.is_some(), HAS_CONTENT_TYPE),
+        (event.data.is_some(), HAS_DATA),
+    ];
+    let flags = present.into_iter().filter(|(given, _)| *given).fold(0, |flags, (_, flag)| flags | flag);
     out.push(flags);
     out.extend_from_slice(&event.time.map_or(0, Instant::nanos).to_le_bytes());
     let short = [

@@ -2,7 +2,7 @@
 //!
 //! A fold over the control records below that position, so a replay sees the same catalog at the same place.
 
-use super::extract::Extractor;
+use super::extract::{Extractor, MultiExtractor};
 use super::meter::Meter;
 use crate::domain::digest::HashKey;
 use crate::domain::position::Position;
@@ -29,14 +29,23 @@ pub struct Catalog {
     pub dedupe_window_days: u32,
     /// The live meters; a measure names one by its index here.
     pub meters: Vec<Arc<LiveMeter>>,
-    /// namespace → event type → indices into `meters`.
-    by_type: HashMap<String, HashMap<String, Vec<u32>>>,
+    /// namespace → event type → who reads such events.
+    by_type: Arc<HashMap<String, HashMap<String, Readers>>>,
+}
+
+/// The live meters of one event type, which read an event in one pass.
+#[derive(Debug)]
+pub struct Readers {
+    /// Indices into [`Catalog::meters`].
+    pub meters: Vec<u32>,
+    /// Of the same meters, in the same order.
+    pub extractor: MultiExtractor,
 }
 
 impl Catalog {
     /// No meters, the default window.
     pub fn empty(key: HashKey) -> Self {
-        Self { key, dedupe_window_days: DEDUPE_WINDOW_DAYS, meters: Vec::new(), by_type: HashMap::new() }
+        Self { key, dedupe_window_days: DEDUPE_WINDOW_DAYS, meters: Vec::new(), by_type: Arc::default() }
     }
 
     /// The catalog from this record on, or `None` when the record does not change it.
@@ -64,16 +73,25 @@ impl Catalog {
     }
 
     fn having(&self, meters: Vec<Arc<LiveMeter>>) -> Catalog {
-        let mut by_type: HashMap<String, HashMap<String, Vec<u32>>> = HashMap::new();
+        let mut indices: HashMap<&str, HashMap<&str, Vec<u32>>> = HashMap::new();
         for (index, live) in meters.iter().enumerate() {
-            let types = by_type.entry(live.meter.namespace.clone()).or_default();
-            types.entry(live.meter.event_type.clone()).or_default().push(index as u32);
+            let types = indices.entry(&live.meter.namespace).or_default();
+            types.entry(&live.meter.event_type).or_default().push(index as u32);
         }
+        let readers = |of: Vec<u32>| {
+            let defined: Vec<&Meter> = of.iter().map(|index| &*meters[*index as usize].meter).collect();
+            Readers { extractor: MultiExtractor::of(&defined), meters: of }
+        };
+        let by_type = indices.into_iter().map(|(namespace, types)| {
+            let types = types.into_iter().map(|(event_type, of)| (event_type.to_string(), readers(of)));
+            (namespace.to_string(), types.collect())
+        });
+        let by_type = Arc::new(by_type.collect());
         Catalog { key: self.key, dedupe_window_days: self.dedupe_window_days, meters, by_type }
     }
 
-    /// Indices of the meters that an event of this type concerns.
-    pub fn matching(&self, namespace: &str, event_type: &str) -> &[u32] {
-        self.by_type.get(namespace).and_then(|types| types.get(event_type)).map_or(&[], Vec::as_slice)
+    /// Who reads events of this type; `None` when no meter does.
+    pub fn readers(&self, namespace: &str, event_type: &str) -> Option<&Readers> {
+        self.by_type.get(namespace)?.get(event_type)
     }
 }
