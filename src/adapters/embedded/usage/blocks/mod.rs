@@ -2,16 +2,47 @@
 //!
 //! For listing, cut windows, backfill of new meters, proofs and rebuilds. A duplicate is kept as position,
 //! accepted-at and winner; a conflict and a quarantined event whole.
+//!
+//! A file is written once, from a seal's batches (`write`) or from older files (`merge`), and then only read. Its blocks
+//! are columns of about 128 KiB of records (`builder`, `block`) inside a checked frame (`frame`); an index of two levels
+//! (`zone`) says what each holds, and is read when asked for (`reader`), so that memory does not grow with events.
 
-use super::super::disk::Disk;
+mod block;
+mod builder;
+mod bytes;
+mod duplicates;
+mod filter;
+mod footer;
+mod frame;
+mod id_text;
+mod merge;
+mod proof;
+mod reader;
+mod scan;
+mod time_text;
+mod write;
+mod writer;
+mod zone;
+
+#[cfg(test)]
+mod tests;
+
+pub use proof::{Proof, SegmentProof, holds, proof_of};
+pub use scan::scan_batch;
+
+pub(super) use filter::{Filter, sorted};
+pub(super) use scan::scan_batch_filtered;
+
+use super::super::disk::{Disk, DiskFile};
 use crate::domain::fault::Fault;
 use crate::domain::metering::{Batch, Fate};
 use crate::domain::position::{Position, Range};
 use crate::domain::record::EventView;
 use crate::domain::time::Instant;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// One stored event as a scan sees it.
 #[derive(Debug, Clone, Copy)]
@@ -44,41 +75,45 @@ pub type Visit<'a> = dyn FnMut(Stored<'_>) -> ControlFlow<()> + 'a;
 /// What a file says about itself without being read.
 #[derive(Debug, Clone)]
 pub struct FileSummary {
+    /// What the file covers, holes and control records included.
     pub range: Range,
+    /// All events, whatever their fate.
     pub events: u64,
+    /// How many of them are duplicates, and how many conflicts.
     pub duplicates: u64,
     pub conflicts: u64,
+    /// Of the file.
     pub bytes: u64,
     /// Least and greatest event time of events kept whole; `None` when there are none.
     pub times: Option<(Instant, Instant)>,
+    /// Least and greatest accepted-at of all events; `None` when there are none.
     pub accepted: Option<(Instant, Instant)>,
 }
 
 /// A file of event blocks: immutable.
-pub struct BlockFile {}
-
-impl BlockFile {
-    /// Sorts, compresses, writes and syncs the events of consecutive batches.
-    pub fn write(_disk: &dyn Disk, _path: &Path, _batches: &[Arc<Batch>]) -> Result<FileSummary, Fault> {
-        todo!()
-    }
-    pub fn open(_disk: &dyn Disk, _path: &Path) -> Result<BlockFile, Fault> {
-        todo!()
-    }
-    pub fn summary(&self) -> &FileSummary {
-        todo!()
-    }
-    /// In file order (namespace, type, subject, time), block by block.
-    pub fn scan(&self, _scan: &BlockScan<'_>, _visit: &mut Visit<'_>) -> Result<ControlFlow<()>, Fault> {
-        todo!()
-    }
-    /// Blocks read so far.
-    pub fn blocks_read(&self) -> u64 {
-        todo!()
-    }
+pub struct BlockFile {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    footer: footer::Footer,
+    summary: FileSummary,
+    proof: Proof,
+    blocks_read: AtomicU64,
 }
 
-/// The same scan over batches that are not sealed yet.
-pub fn scan_batch(_batch: &Batch, _scan: &BlockScan<'_>, _visit: &mut Visit<'_>) -> ControlFlow<()> {
-    todo!()
+impl BlockFile {
+    /// Sorts, compresses, writes and syncs the events of consecutive batches, then reads the file back and compares it
+    /// with the log's own bytes. `path` must not exist; its directory is synced too.
+    ///
+    /// # Errors
+    /// Retry: the disk failed, and what was written is removed. Give up: the batches are no neighbours, or what was
+    /// written does not read back.
+    pub fn write(disk: &dyn Disk, path: &Path, batches: &[Arc<Batch>]) -> Result<FileSummary, Fault> {
+        write::write(disk, path, batches)
+    }
+
+    /// One file of several neighbours, given in any order: everything in them, by streaming; memory does not grow with
+    /// their size. Synced and read back as by [`BlockFile::write`]. The files stay.
+    pub fn merge(disk: &dyn Disk, path: &Path, files: &[Arc<BlockFile>]) -> Result<FileSummary, Fault> {
+        merge::merge(disk, path, files)
+    }
 }
