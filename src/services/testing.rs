@@ -1,1 +1,283 @@
+//! A world in memory for tests of services and routes: a log that applies itself at once, a store that answers what it
+//! was told to. It proves what the door and the services do; what the engine does is proved over the real one.
 
+use crate::domain::fault::Fault;
+use crate::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery, UsageRow};
+use crate::domain::metering::{Batch, Fate};
+use crate::domain::position::{Frontier, Position, Range};
+use crate::domain::record::{Control, Kind, Quarantined, decode_control, decode_event, peek};
+use crate::domain::time::Instant;
+use crate::ports::event_log::{Append, AppendError, Appended, LogSlice, LogSnapshot, Verify};
+use crate::ports::line::{Freshness, LineSnapshot, LineView, Sickness, Wait};
+use crate::ports::usage_store::{
+    ApplyError, KnownMeter, QuarantineEntry, ReadError, StoreSnapshot, StoredConflict, UsageAnswer,
+};
+use crate::ports::{Clock, EventLog, UsageStore};
+use async_trait::async_trait;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Everything at once.
+#[derive(Default)]
+pub struct World {
+    state: Mutex<State>,
+}
+
+/// What tests set and look at.
+#[derive(Default)]
+pub struct State {
+    pub now: i64,
+    pub next: u64,
+    /// What `room` answers.
+    pub refuse: Option<AppendError>,
+    /// What `append` answers.
+    pub fail: Option<AppendError>,
+    pub behind: Option<(u64, u64)>,
+    pub sick: Sickness,
+    pub events: Vec<StoredEvent>,
+    pub meters: Vec<KnownMeter>,
+    pub quarantine: Vec<QuarantineEntry>,
+    pub conflicts: Vec<StoredConflict>,
+    /// What `usage` answers, and what it was asked last.
+    pub rows: Vec<UsageRow>,
+    pub asked: Option<UsageQuery>,
+    pub asked_events: Option<EventsQuery>,
+    pub waited_for: Option<Option<Frontier>>,
+}
+
+impl World {
+    pub fn new(now: &str) -> Arc<Self> {
+        let world = Self::default();
+        world.with(|state| state.now = Instant::parse(now).expect("a time").nanos());
+        Arc::new(world)
+    }
+
+    pub fn with<R>(&self, use_it: impl FnOnce(&mut State) -> R) -> R {
+        use_it(&mut self.state.lock().expect("no test panics while it holds the world"))
+    }
+
+    /// Puts an event into quarantine and gives its position.
+    pub fn poison(&self, record: Vec<u8>) -> Position {
+        self.with(|state| {
+            let position = Position::new(0, state.next);
+            let event = Quarantined {
+                position,
+                accepted_at: Instant::from_nanos(state.now),
+                stage: "validator".to_string(),
+                reason: "it panicked".to_string(),
+                record: crate::domain::record::RecordBytes(record),
+            };
+            let recorded_at = Position::new(0, state.next + 1);
+            state.next += 2;
+            state.quarantine.push(QuarantineEntry { recorded_at, event, redriven: None, dropped: None });
+            position
+        })
+    }
+}
+
+impl State {
+    fn take(&mut self, record: &[u8]) {
+        let at = Position::new(0, self.next);
+        self.next += 1;
+        let (_, kind) = peek(record).expect("what is appended is a record");
+        if kind == Kind::Event {
+            self.events.push(self.stored(at, record));
+            return;
+        }
+        match decode_control(record).expect("a control record") {
+            Control::MeterLive(meter) => self.meters.push(KnownMeter { meter, live_at: at, gone: None }),
+            Control::MeterGone { version, at: when, .. } => {
+                for known in self.meters.iter_mut().filter(|known| known.meter.version == version) {
+                    known.gone = Some((at, when));
+                }
+            }
+            Control::Redriven { position, .. } => self.entry(position).redriven = Some(at),
+            Control::Dropped { position, .. } => self.entry(position).dropped = Some(at),
+            other => panic!("no test appends {other:?}"),
+        }
+    }
+
+    fn entry(&mut self, position: Position) -> &mut QuarantineEntry {
+        self.quarantine.iter_mut().find(|entry| entry.event.position == position).expect("it is quarantined")
+    }
+
+    fn stored(&self, position: Position, record: &[u8]) -> StoredEvent {
+        let view = decode_event(record).expect("an event record");
+        let accepted_at = Instant::from_nanos(self.now);
+        StoredEvent {
+            position,
+            accepted_at,
+            time: view.instant(accepted_at),
+            fate: Fate::Counts,
+            id: view.id.to_string(),
+            source: view.source.to_string(),
+            event_type: view.event_type.to_string(),
+            subject: view.subject.to_string(),
+            specversion: view.specversion.to_string(),
+            time_text: view.time_text.map(str::to_string),
+            dataschema: view.dataschema.map(str::to_string),
+            datacontenttype: view.datacontenttype.map(str::to_string),
+            extensions: view.extensions.to_string(),
+            data: view.data.map(str::to_string),
+        }
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Instant {
+        self.with(|state| Instant::from_nanos(state.now))
+    }
+}
+
+#[async_trait]
+impl EventLog for World {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.with(|state| {
+            if let Some(error) = state.fail.clone() {
+                return Err(error);
+            }
+            let from = state.next;
+            let mut at = 0;
+            for length in &append.lengths {
+                let end = at + *length as usize;
+                state.take(&append.records[at..end]);
+                at = end;
+            }
+            Ok(Appended {
+                frontier: Frontier::at(0, state.next),
+                ranges: vec![Range::new(0, from, state.next)],
+                accepted_at: Instant::from_nanos(state.now),
+            })
+        })
+    }
+
+    fn room(&self) -> Result<(), AppendError> {
+        self.with(|state| state.refuse.clone().map_or(Ok(()), Err))
+    }
+
+    async fn read(&self, _: Position, _: usize, _: usize) -> Result<LogSlice, Fault> {
+        unimplemented!("the door does not read the log")
+    }
+
+    fn durable_end(&self) -> Frontier {
+        self.with(|state| Frontier::at(0, state.next))
+    }
+
+    fn growth(&self) -> watch::Receiver<Frontier> {
+        unimplemented!("the door does not follow the log")
+    }
+
+    fn start(&self) -> Frontier {
+        Frontier::default()
+    }
+
+    async fn controls_from(&self, _: &Frontier) -> Result<Vec<(Position, Instant, Control)>, Fault> {
+        unimplemented!("the door does not read the log")
+    }
+
+    async fn release(&self, _: &Frontier, _: &Verify<'_>) -> Result<(), Fault> {
+        unimplemented!("the door does not release segments")
+    }
+
+    fn snapshot(&self) -> LogSnapshot {
+        LogSnapshot::default()
+    }
+}
+
+#[async_trait]
+impl UsageStore for World {
+    async fn apply(&self, _: Batch) -> Result<(), ApplyError> {
+        unimplemented!("the door does not write to the store")
+    }
+
+    fn applied(&self) -> Frontier {
+        self.durable_end()
+    }
+
+    fn applied_changes(&self) -> watch::Receiver<Frontier> {
+        unimplemented!("the door does not follow the store")
+    }
+
+    fn durable(&self) -> Frontier {
+        self.durable_end()
+    }
+
+    async fn usage(&self, query: UsageQuery) -> Result<UsageAnswer, ReadError> {
+        let applied = self.durable_end();
+        self.with(|state| {
+            state.asked = Some(query);
+            Ok(UsageAnswer { rows: state.rows.clone(), applied })
+        })
+    }
+
+    async fn events(&self, query: EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
+        self.with(|state| {
+            let passes = |event: &&StoredEvent| match &query.identity {
+                Some((source, id)) => event.id == *id && source.as_ref().is_none_or(|source| event.source == *source),
+                None => query.subjects.as_ref().is_none_or(|subjects| subjects.contains(&event.subject)),
+            };
+            let found = state.events.iter().rev().filter(passes).take(query.limit).cloned().collect();
+            state.asked_events = Some(query);
+            Ok(found)
+        })
+    }
+
+    async fn conflicts(&self, _: &str, before: Option<Position>, limit: usize) -> Result<Vec<StoredConflict>, ReadError> {
+        let below = |conflict: &&StoredConflict| before.is_none_or(|before| conflict.event.position < before);
+        Ok(self.with(|state| state.conflicts.iter().rev().filter(below).take(limit).cloned().collect()))
+    }
+
+    fn controls(&self) -> Arc<Vec<(Position, Control)>> {
+        Arc::new(Vec::new())
+    }
+
+    fn meters(&self) -> Arc<Vec<KnownMeter>> {
+        Arc::new(self.with(|state| state.meters.clone()))
+    }
+
+    fn quarantine(&self) -> Vec<QuarantineEntry> {
+        self.with(|state| state.quarantine.clone())
+    }
+
+    async fn close(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn snapshot(&self) -> StoreSnapshot {
+        StoreSnapshot::default()
+    }
+}
+
+#[async_trait]
+impl Freshness for World {
+    async fn wait(&self, target: Option<Frontier>, _: Duration) -> Wait {
+        self.with(|state| {
+            state.waited_for = Some(target);
+            state.behind.map_or(Wait::Reached, |(events, seconds)| Wait::Behind { events, seconds })
+        })
+    }
+}
+
+impl LineView for World {
+    fn snapshot(&self) -> LineSnapshot {
+        LineSnapshot {
+            generation: 3,
+            state: "running".to_string(),
+            log_end: self.durable_end(),
+            applied: self.durable_end(),
+            durable: self.durable_end(),
+            backlog_events: 0,
+            freshness_ms: 0,
+            in_flight_events: 0,
+            rewinds: 0,
+            line_restarts: 0,
+            quarantined: 0,
+            stages: Vec::new(),
+        }
+    }
+
+    fn health(&self) -> Sickness {
+        self.with(|state| state.sick.clone())
+    }
+}
