@@ -84,6 +84,9 @@ pub struct LogSnapshot {
     pub sync_seconds: super::stats::HistogramSnapshot,
 }
 
+/// Says whether the store has every record of a slice, byte for byte.
+pub type Verify<'a> = dyn Fn(&LogSlice) -> Result<bool, Fault> + Sync + 'a;
+
 #[async_trait]
 pub trait EventLog: Send + Sync {
     /// Makes the records durable, then answers.
@@ -110,7 +113,7 @@ pub trait EventLog: Send + Sync {
 
     /// What lies below may be deleted, segment by segment, as far as `verify` agrees: it is given the segment's slice,
     /// part by part, and says whether the store has every record of it, byte for byte.
-    async fn release(&self, below: &Frontier, verify: &(dyn Fn(&LogSlice) -> Result<bool, Fault> + Sync)) -> Result<(), Fault>;
+    async fn release(&self, below: &Frontier, verify: &Verify<'_>) -> Result<(), Fault>;
 
     fn snapshot(&self) -> LogSnapshot;
 }

@@ -11,10 +11,12 @@ use super::{Disk, DiskFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What survives or not as one, in bytes.
-const PAGE: usize = 4096;
+mod platter;
+
+use platter::{Change, Inode, Random, parent};
+
 /// Free space of a new disk, in bytes.
 const FREE_BYTES: u64 = 1 << 40;
 
@@ -22,6 +24,8 @@ const FREE_BYTES: u64 = 1 << 40;
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// Told when syncs may go on, or never will.
+    let_go: Arc<Condvar>,
 }
 
 /// How many operations of each sort were asked for, failed ones included.
@@ -50,55 +54,12 @@ struct State {
     pending: Vec<Change>,
     next_inode: u64,
     powered: bool,
+    holds_syncs: bool,
     operations_left: Option<u64>,
     fail_syncs: u64,
     fail_writes: u64,
     free_bytes: u64,
     counts: SimCounts,
-}
-
-/// One file: as the page cache shows it, as the platter has it, and the pages that differ with all their versions.
-#[derive(Clone, Default)]
-struct Inode {
-    shown: Vec<u8>,
-    durable: Vec<u8>,
-    dirty: BTreeMap<usize, Vec<Vec<u8>>>,
-}
-
-/// A change of directory entries that no directory sync has covered yet.
-#[derive(Clone)]
-enum Change {
-    Create { path: PathBuf, inode: u64 },
-    Rename { from: PathBuf, to: PathBuf, inode: u64 },
-    Remove { path: PathBuf, inode: u64 },
-}
-
-impl Change {
-    fn touches(&self, dir: &Path) -> bool {
-        match self {
-            Self::Create { path, .. } | Self::Remove { path, .. } => parent(path) == dir,
-            Self::Rename { from, to, .. } => parent(from) == dir || parent(to) == dir,
-        }
-    }
-
-    /// Applied by what it means, not by what was there before: an earlier change may be lost.
-    fn apply(&self, entries: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            Self::Create { path: to, inode } | Self::Rename { to, inode, .. } => {
-                entries.retain(|_, there| there != inode);
-                entries.insert(to.clone(), *inode);
-            }
-            Self::Remove { path, inode } => {
-                if entries.get(path) == Some(inode) {
-                    entries.remove(path);
-                }
-            }
-        }
-    }
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new(""))
 }
 
 fn off() -> io::Error {
@@ -117,6 +78,7 @@ impl SimDisk {
             pending: Vec::new(),
             next_inode: 0,
             powered: true,
+            holds_syncs: false,
             operations_left: None,
             fail_syncs: 0,
             fail_writes: 0,
@@ -126,11 +88,11 @@ impl SimDisk {
     }
 
     fn with(state: State) -> Self {
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), let_go: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets this many more operations through; every later one fails.
@@ -141,6 +103,17 @@ impl SimDisk {
     /// Cuts the power now: every operation fails from here on.
     pub fn power_cut(&self) {
         self.lock().powered = false;
+        self.let_go.notify_all();
+    }
+
+    /// From here on file syncs wait, as on a slow disk, until [`SimDisk::let_syncs_go`] or a power cut.
+    pub fn hold_syncs(&self) {
+        self.lock().holds_syncs = true;
+    }
+
+    pub fn let_syncs_go(&self) {
+        self.lock().holds_syncs = false;
+        self.let_go.notify_all();
     }
 
     /// Whether the power is still on.
@@ -163,9 +136,17 @@ impl SimDisk {
 
     fn take_over(&self) -> State {
         let mut old = self.lock();
-        let state = State { powered: true, operations_left: None, fail_syncs: 0, fail_writes: 0, ..old.clone() };
+        let state = State {
+            powered: true,
+            holds_syncs: false,
+            operations_left: None,
+            fail_syncs: 0,
+            fail_writes: 0,
+            ..old.clone()
+        };
         old.powered = false;
         old.random.next();
+        self.let_go.notify_all();
         state
     }
 
@@ -257,71 +238,6 @@ impl State {
     fn dir(&self, path: &Path) -> io::Result<()> {
         if self.dirs.contains(path) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     }
-}
-
-impl Inode {
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let before = self.shown.len();
-        let end = offset + bytes.len();
-        self.shown.resize(before.max(end), 0);
-        self.shown[offset..end].copy_from_slice(bytes);
-        self.touch(offset.min(before), end);
-    }
-
-    fn truncate(&mut self, length: usize) {
-        let before = self.shown.len();
-        self.shown.resize(length, 0);
-        self.touch(before.min(length), before.max(length).max(self.durable.len()));
-    }
-
-    /// Notes a version of every page in `[from, to)`.
-    fn touch(&mut self, from: usize, to: usize) {
-        for page in from / PAGE..to.div_ceil(PAGE) {
-            let version = page_of(&self.shown, page).to_vec();
-            self.dirty.entry(page).or_default().push(version);
-        }
-    }
-
-    fn sync(&mut self) {
-        self.durable.resize(self.shown.len(), 0);
-        for page in std::mem::take(&mut self.dirty).into_keys() {
-            let version = page_of(&self.shown, page);
-            self.durable[page * PAGE..][..version.len()].copy_from_slice(version);
-        }
-    }
-
-    /// Moves a random subset to the platter and forgets the rest; how many pages were lost.
-    fn keep_some(&mut self, random: &mut Random) -> u64 {
-        let (least, most) = (self.durable.len().min(self.shown.len()), self.durable.len().max(self.shown.len()));
-        let length = match random.below(4) {
-            0 => self.durable.len(),
-            1 => least + random.below(most - least + 1),
-            _ => self.shown.len(),
-        };
-        self.durable.resize(length, 0);
-        let mut lost = 0;
-        for (page, versions) in std::mem::take(&mut self.dirty) {
-            let start = page * PAGE;
-            if start >= length || random.coin() {
-                lost += 1;
-                continue;
-            }
-            let version = if random.coin() { versions.last() } else { versions.get(random.below(versions.len())) };
-            let version = version.expect("a dirty page has a version");
-            let end = length.min(start + version.len());
-            self.durable[start..end].copy_from_slice(&version[..end - start]);
-        }
-        lost
-    }
-}
-
-/// The bytes of a page that lie in the file.
-fn page_of(bytes: &[u8], page: usize) -> &[u8] {
-    let start = (page * PAGE).min(bytes.len());
-    &bytes[start..bytes.len().min(start + PAGE)]
 }
 
 impl Disk for SimDisk {
@@ -459,6 +375,8 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let held = self.disk.let_go.wait_while(self.disk.lock(), |state| state.holds_syncs && state.powered);
+        drop(held);
         self.with(|state, file| {
             state.counts.syncs += 1;
             if state.fail_syncs > 0 {
@@ -473,28 +391,5 @@ impl DiskFile for SimFile {
     }
 }
 
-/// splitmix64: small, and the same everywhere.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ (x >> 31)
-    }
-
-    fn coin(&mut self) -> bool {
-        self.next() >> 63 == 1
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
-
 #[cfg(test)]
-#[path = "sim_tests.rs"]
 mod tests;

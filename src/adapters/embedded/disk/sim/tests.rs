@@ -1,3 +1,4 @@
+use super::platter::PAGE;
 use super::*;
 use proptest::prelude::*;
 
