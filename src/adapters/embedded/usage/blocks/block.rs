@@ -5,7 +5,7 @@ use super::builder::{
     HAS_CONTENT_TYPE, HAS_EXTENSIONS, HAS_SCHEMA, IS_CONFLICT, IS_QUARANTINED, Place, STANDS_ELSEWHERE, order_of,
 };
 use super::bytes::{Damage, Instants, Reader};
-use super::frame::{Kind, SECTIONS_MAX, Section, Unpacker, sections};
+use super::frame::{Kind, Section, Unpacker, sections};
 use super::id_text;
 use super::time_text::{TimeForm, TimeText};
 use super::zone::Key;
@@ -73,7 +73,8 @@ impl Block {
     /// Reads a checked block wholly.
     pub fn read(&mut self, block: &[u8]) -> Result<(), Damage> {
         self.read_numbers(block)?;
-        self.read_texts(block)
+        self.read_ids(block)?;
+        self.read_data(block)
     }
 
     /// Reads what filters ask for: keys, times, places.
@@ -87,12 +88,15 @@ impl Block {
         read
     }
 
-    /// Reads ids and data of the block whose numbers were read.
-    pub fn read_texts(&mut self, block: &[u8]) -> Result<(), Damage> {
-        let [.., ids, data]: [Section<'_>; SECTIONS_MAX] = sections(block, Kind::Events)?;
-        self.unpacker.unpack(ids, &mut self.packed_ids)?;
-        self.unpack_ids()?;
-        unpack_text(&mut self.unpacker, data, &mut self.data)
+    /// Reads the ids of the block whose numbers were read.
+    pub fn read_ids(&mut self, block: &[u8]) -> Result<(), Damage> {
+        self.unpacker.unpack(sections(block, Kind::Events)?[2], &mut self.packed_ids)?;
+        self.unpack_ids()
+    }
+
+    /// Reads the data of the block whose numbers were read.
+    pub fn read_data(&mut self, block: &[u8]) -> Result<(), Damage> {
+        unpack_text(&mut self.unpacker, sections(block, Kind::Events)?[3], &mut self.data)
     }
 
     fn unpack_ids(&mut self) -> Result<(), Damage> {
@@ -259,12 +263,12 @@ impl Block {
         })
     }
 
-    /// The event's id; its texts have been read.
+    /// The event's id; ids have been read.
     pub fn id(&self, row: &Row) -> Result<&str, Damage> {
         text_at(&self.ids, &row.id)
     }
 
-    /// The event; its texts have been read. `buffer` holds the text of its time.
+    /// The event; ids and data have been read. `buffer` holds the text of its time.
     pub fn event<'a>(&'a self, row: &'a Row, buffer: &'a mut TimeText) -> Result<EventView<'a>, Damage> {
         let envelope = self.envelopes.get(row.envelope as usize).ok_or(Damage("an envelope is unknown"))?;
         let key = self.key(row.key)?;

@@ -4,6 +4,7 @@ use super::BlockScan;
 use super::builder::Place;
 use super::zone::{Key, Span};
 use crate::domain::metering::Fate;
+use crate::domain::metering::query::Pattern;
 use std::ops::Range;
 
 /// Everything given must hold.
@@ -25,10 +26,30 @@ pub(in super::super) struct Filter<'a> {
     pub accepted_to: Option<i64>,
     /// Of `Stored::at`.
     pub offsets: Option<Range<u64>>,
+    /// The last to be asked: ids lie apart from the numbers.
+    pub id: Option<IdFilter<'a>>,
     pub counted_only: bool,
     /// No duplicates and no conflicts.
     pub visible_only: bool,
     pub conflicts_only: bool,
+}
+
+/// A condition on the id.
+#[derive(Debug, Clone)]
+pub(in super::super) enum IdFilter<'a> {
+    Is(&'a str),
+    Contains(&'a str),
+    Like(Pattern),
+}
+
+impl IdFilter<'_> {
+    pub(super) fn passes(&self, id: &str) -> bool {
+        match self {
+            Self::Is(wanted) => *wanted == id,
+            Self::Contains(part) => id.contains(part),
+            Self::Like(pattern) => pattern.matches(id),
+        }
+    }
 }
 
 impl<'a> Filter<'a> {
@@ -46,7 +67,8 @@ impl<'a> Filter<'a> {
 
     /// Duplicates are kept without their content: they pass only where nothing is asked of it.
     pub fn wants_duplicates(&self) -> bool {
-        let asks_key = self.namespace.is_some() || self.event_type.is_some() || self.subjects.is_some();
+        let asks_key =
+            self.id.is_some() || self.namespace.is_some() || self.event_type.is_some() || self.subjects.is_some();
         let asks_time = self.times.is_some() || self.time_from.is_some() || self.time_to.is_some();
         !asks_key && !asks_time && !self.counted_only && !self.visible_only && !self.conflicts_only
     }
@@ -66,7 +88,7 @@ impl<'a> Filter<'a> {
             && self.subjects.as_ref().is_none_or(|wanted| wanted.binary_search(&key.subject).is_ok())
     }
 
-    /// Everything but the key, of an event that is kept whole.
+    /// Everything but key and id, of an event that is kept whole.
     pub(super) fn passes(&self, place: &Place, time: i64) -> bool {
         let fate = match place.fate {
             Fate::Counts => !self.conflicts_only,

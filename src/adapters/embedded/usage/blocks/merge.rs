@@ -1,4 +1,4 @@
-//! Merging neighbouring files: rows of all of them in file order, streamed block by block.
+//! Merging files that follow one another: rows of all of them in file order, streamed block by block.
 //!
 //! A block that lies wholly before everything the other files still have is taken over as it is, without unpacking:
 //! of a subject with much traffic that is most of them, when its events come in order.
@@ -26,31 +26,43 @@ const WAITING_BYTES_MIN: usize = BLOCK_BYTES / 4;
 const TAKEN_BYTES_MIN: u32 = (BLOCK_BYTES / 16) as u32;
 
 /// See [`BlockFile::merge`].
-pub(super) fn merge(disk: &dyn Disk, path: &Path, files: &[Arc<BlockFile>]) -> Result<FileSummary, Fault> {
+pub(super) fn merge(disk: &dyn Disk, path: &Path, files: &[Arc<BlockFile>]) -> Result<Merged, Fault> {
     let mut files: Vec<&BlockFile> = files.iter().map(Arc::as_ref).collect();
     files.sort_by_key(|file| (file.summary().range.partition, file.summary().range.from));
     let range = covered(&files)?;
     let writer = FileWriter::create(disk, path, range)?;
-    fill(writer, &files).inspect_err(|_| drop(disk.remove(path)))
+    let merged = fill(writer, &files).inspect_err(|_| drop(disk.remove(path)))?;
+    tracing::debug!(file = %path.display(), blocks_taken_over = merged.taken_over, "merged event files");
+    Ok(merged)
 }
 
+/// What a merge made.
+pub(super) struct Merged {
+    pub summary: FileSummary,
+    /// Blocks that were not packed again.
+    pub taken_over: u64,
+}
+
+/// From where the first file begins to where the last ends.
 fn covered(files: &[&BlockFile]) -> Result<Range, Fault> {
     let (Some(first), Some(last)) = (files.first(), files.last()) else {
         return Err(Fault::give_up("usage store", "a merge of no event files was asked for"));
     };
     for pair in files.windows(2) {
         let (a, b) = (pair[0].summary().range, pair[1].summary().range);
-        if (a.partition, a.to) != (b.partition, b.from) {
+        // Between them may lie a seal without events, or what retention removed.
+        if a.partition != b.partition || a.to > b.from {
             let (a, b) = (pair[0].path().display(), pair[1].path().display());
-            return Err(Fault::give_up("usage store", format!("event files {a} and {b} are no neighbours")));
+            return Err(Fault::give_up("usage store", format!("event files {a} and {b} do not follow one another")));
         }
     }
     let range = first.summary().range;
     Ok(Range::new(range.partition, range.from, last.summary().range.to))
 }
 
-fn fill(mut writer: FileWriter<'_>, files: &[&BlockFile]) -> Result<FileSummary, Fault> {
+fn fill(mut writer: FileWriter<'_>, files: &[&BlockFile]) -> Result<Merged, Fault> {
     let mut expected = Proof::default();
+    let mut taken_over = 0;
     let mut cursors = Vec::new();
     for file in files {
         expected.join(file.whole_proof());
@@ -65,7 +77,7 @@ fn fill(mut writer: FileWriter<'_>, files: &[&BlockFile]) -> Result<FileSummary,
             Some(other) if other < least => Bound::Before(before[other].edge()?),
             Some(other) => Bound::UpTo(after[other - least - 1].edge()?),
         };
-        cursor.advance(&bound, &mut writer)?;
+        taken_over += u64::from(cursor.advance(&bound, &mut writer)?);
         if cursor.is_done() {
             cursors.remove(least);
         }
@@ -73,7 +85,7 @@ fn fill(mut writer: FileWriter<'_>, files: &[&BlockFile]) -> Result<FileSummary,
     for file in files {
         copy_duplicates(file, &mut writer)?;
     }
-    writer.finish(expected)
+    Ok(Merged { summary: writer.finish(expected)?, taken_over })
 }
 
 /// The cursor with the least row, and the one with the next; earlier cursors win where rows are equal.
@@ -200,20 +212,20 @@ impl<'a> Cursor<'a> {
         self.file.damaged(self.page_offset, damage)
     }
 
-    /// Hands rows over up to the bound, at least one.
-    fn advance(&mut self, bound: &Bound<'_>, writer: &mut FileWriter<'_>) -> Result<(), Fault> {
+    /// Hands rows over up to the bound, at least one; answers whether it was a whole block, as it is.
+    fn advance(&mut self, bound: &Bound<'_>, writer: &mut FileWriter<'_>) -> Result<bool, Fault> {
         if self.row.is_none() {
             let is_taken = self.may_take_over(bound, writer.waiting_bytes())?;
             let Zone { offset, length, .. } = self.zone()?;
             self.file.read_block(offset, length, &mut self.bytes)?;
             if is_taken {
                 writer.copy_block(&self.zone()?, &self.bytes)?;
-                return self.next_block();
+                return self.next_block().map(|()| true);
             }
             self.block.read(&self.bytes).map_err(|damage| self.file.damaged(offset, damage))?;
             self.row = Some(0);
         }
-        self.hand_over(bound, writer)
+        self.hand_over(bound, writer).map(|()| false)
     }
 
     /// Whether the next block goes over as it is.

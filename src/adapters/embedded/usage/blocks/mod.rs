@@ -25,12 +25,12 @@ mod writer;
 mod zone;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use proof::{Proof, SegmentProof, holds, proof_of};
 pub use scan::scan_batch;
 
-pub(super) use filter::{Filter, sorted};
+pub(super) use filter::{Filter, IdFilter, sorted};
 pub(super) use scan::scan_batch_filtered;
 
 use super::super::disk::{Disk, DiskFile};
@@ -111,9 +111,10 @@ impl BlockFile {
         write::write(disk, path, batches)
     }
 
-    /// One file of several neighbours, given in any order: everything in them, by streaming; memory does not grow with
-    /// their size. Synced and read back as by [`BlockFile::write`]. The files stay.
+    /// One file of several of one partition, given in any order: everything in them, by streaming; memory does not grow
+    /// with their size. It covers from the first to the last, gaps included, so no other file may lie between them.
+    /// Synced and read back as by [`BlockFile::write`]. The files stay.
     pub fn merge(disk: &dyn Disk, path: &Path, files: &[Arc<BlockFile>]) -> Result<FileSummary, Fault> {
-        merge::merge(disk, path, files)
+        Ok(merge::merge(disk, path, files)?.summary)
     }
 }

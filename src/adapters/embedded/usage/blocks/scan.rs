@@ -4,9 +4,10 @@ use super::block::{Block, Row};
 use super::builder::Place;
 use super::bytes::Damage;
 use super::filter::Filter;
+use super::footer;
 use super::proof::{EventHasher, Proof};
 use super::time_text::TimeText;
-use super::zone::Zone;
+use super::zone::{Key, Zone};
 use super::{BlockFile, BlockScan, Stored, Visit};
 use crate::domain::fault::Fault;
 use crate::domain::metering::{Batch, Fate};
@@ -39,6 +40,36 @@ impl BlockFile {
             return Ok(flow);
         }
         self.scan_duplicates(filter, visit)
+    }
+
+    /// Block by block, those with the latest events first: whoever wants only the latest raises `time_from` as it goes,
+    /// and what lies wholly below it is not read. `visit` answers the bound that holds from now on.
+    pub(in super::super) fn scan_latest_first(
+        &self,
+        filter: &mut Filter<'_>,
+        visit: &mut dyn FnMut(Stored<'_>) -> Option<i64>,
+    ) -> Result<(), Fault> {
+        let root = self.footer().events_root;
+        let root_bytes = self.read_index(root)?;
+        let mut scanner = BlockScanner::default();
+        for page in latest_first(self.zones(&root_bytes, root.offset)?) {
+            if !page.may_hold(filter) {
+                continue;
+            }
+            let page_bytes = self.read_index(footer::Place { offset: page.offset, length: page.length })?;
+            for zone in latest_first(self.zones(&page_bytes, page.offset)?) {
+                if !zone.may_hold(filter) {
+                    continue;
+                }
+                let mut bound = None;
+                let _ = scanner.scan(self, &zone, filter, &mut |stored| {
+                    bound = visit(stored);
+                    ControlFlow::Continue(())
+                })?;
+                filter.time_from = filter.time_from.max(bound);
+            }
+        }
+        Ok(())
     }
 
     /// Only the duplicates, asked for by their places.
@@ -76,16 +107,23 @@ impl BlockFile {
     }
 }
 
+fn latest_first(mut zones: Vec<Zone<'_>>) -> Vec<Zone<'_>> {
+    zones.sort_by_key(|zone| std::cmp::Reverse(zone.times.1));
+    zones
+}
+
 /// Reads blocks for a scan; keeps the memory from one to the next.
 pub(super) struct BlockScanner {
     bytes: Vec<u8>,
     block: Block,
     passing_keys: Vec<bool>,
+    /// Rows that pass.
+    passing: Vec<usize>,
 }
 
 impl Default for BlockScanner {
     fn default() -> Self {
-        Self { bytes: Vec::new(), block: Block::new(), passing_keys: Vec::new() }
+        Self { bytes: Vec::new(), block: Block::new(), passing_keys: Vec::new(), passing: Vec::new() }
     }
 }
 
@@ -108,14 +146,29 @@ impl BlockScanner {
         for key in 0..self.block.keys() {
             self.passing_keys.push(filter.passes_key(self.block.key(key)?));
         }
-        let passes = |row: &Row| self.passing_keys[row.key as usize] && filter.passes(&row.place, row.time);
-        if !self.block.rows.iter().any(passes) {
+        let (rows, keys) = (&self.block.rows, &self.passing_keys);
+        let passes = |row: &Row| keys[row.key as usize] && filter.passes(&row.place, row.time);
+        self.passing.clear();
+        self.passing.extend((0..rows.len()).filter(|row| passes(&rows[*row])));
+        if self.passing.is_empty() {
             return Ok(ControlFlow::Continue(()));
         }
-        self.block.read_texts(&self.bytes)?;
+        self.block.read_ids(&self.bytes)?;
+        if let Some(wanted) = &filter.id {
+            let block = &self.block;
+            let mut bad = None;
+            self.passing.retain(|row| {
+                block.id(&block.rows[*row]).map_or_else(|damage| bad.replace(damage).is_some(), |id| wanted.passes(id))
+            });
+            bad.map_or(Ok(()), Err)?;
+            if self.passing.is_empty() {
+                return Ok(ControlFlow::Continue(()));
+            }
+        }
+        self.block.read_data(&self.bytes)?;
         let mut buffer = TimeText::new();
-        for row in self.block.rows.iter().filter(|row| passes(row)) {
-            if visit(self.block.stored(row, &mut buffer)?).is_break() {
+        for row in &self.passing {
+            if visit(self.block.stored(&self.block.rows[*row], &mut buffer)?).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -143,6 +196,9 @@ pub(in super::super) fn scan_batch_filtered(
                 }
                 continue;
             }
+            if !filter.passes_place(&place) {
+                continue;
+            }
             // A record that cannot be read was never let in by the door, and sealing it is refused by name.
             let Ok(view) = chunk.view(event) else { continue };
             if passes(filter, &place, &view) {
@@ -154,7 +210,9 @@ pub(in super::super) fn scan_batch_filtered(
 }
 
 fn passes(filter: &Filter<'_>, place: &Place, event: &EventView<'_>) -> bool {
-    filter.passes(place, event.instant(place.accepted_at).nanos()) && filter.passes_key(super::zone::Key::of(event))
+    filter.passes(place, event.instant(place.accepted_at).nanos())
+        && filter.passes_key(Key::of(event))
+        && filter.id.as_ref().is_none_or(|id| id.passes(event.id))
 }
 
 impl Place {

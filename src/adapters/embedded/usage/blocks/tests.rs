@@ -25,7 +25,7 @@ pub(crate) struct Logged {
 #[derive(Debug, Clone)]
 pub(crate) struct Seed {
     key: (u8, u8, u8),
-    id: String,
+    pub id: String,
     time: Option<(i64, u8)>,
     data_bytes: usize,
     odd: u8,
@@ -378,24 +378,50 @@ fn a_scan_for_one_subject_reads_few_of_many_blocks() {
     assert!(files[0].blocks_read() <= 6, "{} reads: root, one or two pages, two blocks", files[0].blocks_read());
 }
 
-#[test]
-fn blocks_that_lie_apart_are_merged_without_unpacking_and_stay_whole() {
-    let disk = SimDisk::new(1);
-    let part = |from: i64| (0..40).map(|i| plain((i % 2) as u8, from + i, 30_000)).collect::<Vec<_>>();
-    let (files, all, _) = files(&disk, &[part(0), part(40), part(20)]);
-    let merged = merged(&disk, &files);
-    merged.check().unwrap();
-    let everything = BlockScan::default();
-    assert_eq!(by_offset(scanned(&[merged], &everything)), naive(&all, &everything));
+/// Data that does not compress, so that blocks are of full size.
+fn noise(event: &mut Logged, salt: u64) {
+    let mut data = String::new();
+    while data.len() < 30_000 {
+        data.push_str(&format!("{:032x}", xxhash_rust::xxh3::xxh3_128_with_seed(data.as_bytes(), salt)));
+    }
+    let record = event.record.clone();
+    let view = EventView { data: Some(&data), ..decode_event(&record).unwrap() };
+    event.record.clear();
+    encode_event(&view, &mut event.record);
 }
 
 #[test]
-fn files_that_are_no_neighbours_are_not_merged() {
+fn blocks_that_lie_apart_are_merged_without_unpacking_and_stay_whole() {
+    let disk = SimDisk::new(1);
+    let (mut from, mut files, mut all) = (10, Vec::new(), Vec::new());
+    // The third file lies across the second, in time.
+    for (i, tick) in [0, 40, 50].into_iter().enumerate() {
+        let seeds: Vec<Seed> = (0..40).map(|i| plain((i % 2) as u8, tick + i, 0)).collect();
+        let (mut events, to) = logged(&seeds, from);
+        events.iter_mut().for_each(|event| noise(event, event.at));
+        files.push(write(&disk, &format!("events-{i}"), &events, from, to));
+        all.extend(events);
+        from = to;
+    }
+    let merged = merge::merge(&disk, Path::new("merged"), &files).unwrap();
+    let file = BlockFile::open(&disk, Path::new("merged")).unwrap();
+    file.check().unwrap();
+    // Of 4 or 5 blocks a subject and file: those of the first file, and what lies outside the overlap.
+    assert!((6..24).contains(&merged.taken_over), "{} blocks", merged.taken_over);
+    let everything = BlockScan::default();
+    assert_eq!(by_offset(scanned(&[Arc::new(file)], &everything)), naive(&all, &everything));
+}
+
+#[test]
+fn files_that_overlap_are_not_merged_and_gaps_may_be() {
     let disk = SimDisk::new(1);
     let part = || vec![plain(0, 1, 10)];
-    let (files, ..) = files(&disk, &[part(), part(), part()]);
-    let fault = BlockFile::merge(&disk, Path::new("merged"), &[files[2].clone(), files[0].clone()]).unwrap_err();
-    assert!(fault.message.contains("events-0 and events-2 are no neighbours"), "{fault}");
+    let (files, all, end) = files(&disk, &[part(), part(), part()]);
+    let fault = BlockFile::merge(&disk, Path::new("merged"), &[files[2].clone(), files[2].clone()]).unwrap_err();
+    assert!(fault.message.contains("events-2 and events-2 do not follow one another"), "{fault}");
+    let merged = merged(&disk, &[files[2].clone(), files[0].clone()]);
+    assert_eq!((merged.summary().range, merged.summary().events), (Range::new(0, 10, end), 2));
+    assert!(!holds(&[merged], &slice(&all, Range::new(0, 0, end))).unwrap(), "what lies in the gap is not there");
 }
 
 #[test]
