@@ -81,10 +81,6 @@ impl<'a> Block<'a> {
         Ok(Self { count, first, distance, partition, offset, distances, lows, digests, partitions, offsets })
     }
 
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
     /// Calls with position and digest of every winner of this id.
     pub fn find(&self, id: u128, mut visit: impl FnMut(Position, u32)) {
         let wanted = high(id);

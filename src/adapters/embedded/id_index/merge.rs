@@ -24,7 +24,7 @@ pub(super) struct MergeOptions<'a> {
 /// How a merge ended.
 pub(super) enum Merged {
     /// The new run, and how many winners were left out.
-    Done { run: Run, expired: u64 },
+    Done { run: Arc<Run>, expired: u64 },
     /// Every winner had expired: nothing is left.
     Nothing { expired: u64 },
     /// Told to stop.
@@ -39,7 +39,7 @@ pub(super) fn merge(runs: &[Arc<Run>], mut writer: RunWriter, options: &MergeOpt
     }
     writer.begin_marks()?;
     merge_marks(runs, &mut writer, options.horizon)?;
-    let run = writer.finish(covers(runs))?;
+    let run = Arc::new(writer.finish(covers(runs))?);
     Ok(Merged::Done { run, expired })
 }
 

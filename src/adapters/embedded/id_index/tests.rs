@@ -210,7 +210,9 @@ fn after_a_power_cut_everything_below_the_durable_frontier_is_known() {
         let known = index.durable();
         model.0.retain(|won| known.has(won.position));
         claim_both(&index, &mut model, &log, &mut chance, &format!("seed {seed}, after the cut"));
-        assert!(check(&disk).unwrap().faults.is_empty());
+        drop(index);
+        let report = check(&disk).unwrap();
+        assert!(report.faults.is_empty(), "seed {seed}: {report:?}");
     }
     assert!(cuts_with_work > SEEDS && reopened_with_ids > SEEDS, "{cuts_with_work} cuts, {reopened_with_ids} with ids");
 }

@@ -155,7 +155,7 @@ fn merge_runs(core: &Core, runs: &[Arc<Run>]) -> Result<(), Fault> {
         remove(core, &run_path(&core.dir, number));
     }
     let (run, expired) = match merged? {
-        Merged::Done { run, expired } => (Some(Arc::new(run)), expired),
+        Merged::Done { run, expired } => (Some(run), expired),
         Merged::Nothing { expired } => (None, expired),
         Merged::Stopped => return Ok(()),
     };
