@@ -1,0 +1,74 @@
+//! Retention: raw events older than `retention_raw_days` go, file by file, and the ledger remembers which times they
+//! were of, so that no query is ever answered with a smaller number.
+
+use super::bell::lock;
+use super::blocks::BlockFile;
+use super::engine::Engine;
+use super::files::Kept;
+use super::ledger::Times;
+use super::version::Version;
+use crate::domain::fault::Fault;
+use crate::domain::time::{Instant, MINUTE_NS};
+use std::sync::Arc;
+
+const DAY_NS: i64 = 24 * 60 * MINUTE_NS;
+
+impl Engine {
+    /// Removes the oldest event file when nothing needs it any more. True when one was removed.
+    pub fn remove_old_events(&self, version: &Version) -> Result<bool, Fault> {
+        let Some(limit) = self.raw_limit(version) else { return Ok(false) };
+        let Some(file) = version.files.iter().find(|file| old(file, limit) && self.unneeded(version, file)) else {
+            return Ok(false);
+        };
+        let remove = |name: &str| file.name == name;
+        let times = file.summary().times;
+        let removed = |known: Option<Times>| times.map(|times| Times::join(known, times)).or(known);
+        let mut gone = false;
+        self.commit(
+            |ledger| {
+                ledger.files.retain(|name| !remove(name));
+                ledger.removed = removed(ledger.removed);
+                ledger.work.blocks_removed += 1;
+            },
+            // A meter that went live since this version was read cannot count what is going now.
+            |states| {
+                for state in states.values_mut().filter(|state| self.needs(state, file)) {
+                    state.lost = removed(state.lost);
+                }
+            },
+            |version| {
+                Arc::make_mut(&mut version.files).retain(|file| !remove(&file.name));
+                version.removed = removed(version.removed);
+                gone = true;
+            },
+        )?;
+        self.retire_events(std::slice::from_ref(file));
+        Ok(gone)
+    }
+
+    /// Everything of a file must lie before this instant for it to be removed; `None`: nothing is removed.
+    fn raw_limit(&self, version: &Version) -> Option<Instant> {
+        let days = self.settings.retention_raw_days?.max(version.dedupe_window_days);
+        let newest = version.newest_accepted?;
+        newest.nanos().checked_sub(i64::from(days).checked_mul(DAY_NS)?).map(Instant::from_nanos)
+    }
+
+    /// True when the log has let go of what the file holds, and no backfill wants to read it.
+    fn unneeded(&self, version: &Version, file: &BlockFile) -> bool {
+        let range = file.summary().range;
+        let released = lock(&self.released).next(range.partition) >= range.to;
+        released && !version.states.values().any(|state| self.needs(state, file))
+    }
+
+    /// True when the meter's past is not counted beyond this file.
+    fn needs(&self, state: &super::ledger::MeterState, file: &BlockFile) -> bool {
+        let range = file.summary().range;
+        let missing = state.missing(range.partition, u64::MAX);
+        !state.rowless() && missing.start < range.to && range.from < missing.end
+    }
+}
+
+fn old(file: &Arc<Kept<BlockFile>>, limit: Instant) -> bool {
+    let before = |times: Option<(Instant, Instant)>| times.is_none_or(|(_, newest)| newest < limit);
+    before(file.summary().times) && before(file.summary().accepted)
+}
