@@ -84,26 +84,18 @@ struct Progress {
     at: Instant,
 }
 
+/// Ends the process, and says why; called when the line cannot go on.
+pub type Exit = Box<dyn Fn(&str) + Send + Sync>;
+
 impl Line {
-    /// Wires and starts the line. Events in quarantine are known before the first record is read. `seed` is for the
-    /// jitter of restarts; `exit` ends the process, with the code it is given, when the line cannot go on.
+    /// Wires and starts the line. Events in quarantine are known before the first record is read. `probe` is a test's
+    /// finger in it: `None` everywhere else.
     pub async fn start(
         graph: Graph,
         ports: LinePorts,
-        seed: u64,
-        exit: Box<dyn Fn(i32) + Send + Sync>,
-    ) -> Result<Arc<LineHandle>, Fault> {
-        Self::start_probed(graph, ports, seed, exit, None).await
-    }
-
-    /// The same with a test's fingers in it.
-    pub async fn start_probed(
-        graph: Graph,
-        ports: LinePorts,
-        seed: u64,
-        exit: Box<dyn Fn(i32) + Send + Sync>,
         probe: Option<Arc<dyn Probe>>,
-    ) -> Result<Arc<LineHandle>, Fault> {
+        exit: Exit,
+    ) -> Result<LineHandle, Fault> {
         let ledger = Arc::new(Mutex::new(known_quarantine(&ports).await?));
         let (inputs, received) = mpsc::unbounded_channel();
         let retry = RetryPolicy { attempts_max: graph.line.attempts_max, backoff_ms: RETRY_BACKOFF_MS };
@@ -121,9 +113,9 @@ impl Line {
         let (stages, seats) = wire(&graph, &world, &shared);
         let (drained_tx, drained) = watch::channel(false);
         let board = Arc::new(Board::default());
-        let exit: Arc<dyn Fn(i32) + Send + Sync> = exit.into();
+        let exit: Arc<dyn Fn(&str) + Send + Sync> = exit.into();
         let start = Start {
-            machine: machine(&graph, &ports, seed),
+            machine: machine(&graph, &ports),
             log: ports.log.clone(),
             source_stats: stages[0].stats.clone(),
             seats,
@@ -147,7 +139,7 @@ impl Line {
             .map_err(|e| Fault::give_up("line", format!("no thread to be had: {e}")))?;
         let progress = Mutex::new(Progress { applied: ports.store.applied(), at: Instant::now() });
         let (settings, threads) = (graph.line, Mutex::new(threads));
-        Ok(Arc::new(LineHandle { ports, shared, board, marks, ledger, stages, settings, progress, drained, threads }))
+        Ok(LineHandle { ports, shared, board, marks, ledger, stages, settings, progress, drained, threads })
     }
 }
 
@@ -163,7 +155,9 @@ async fn known_quarantine(ports: &LinePorts) -> Result<QuarantineLedger, Fault> 
     Ok(ledger)
 }
 
-fn machine(graph: &Graph, ports: &LinePorts, seed: u64) -> Machine {
+fn machine(graph: &Graph, ports: &LinePorts) -> Machine {
+    // Two lines that fail alike shall not be restarted alike.
+    let seed = ports.clock.now().nanos().unsigned_abs();
     let line = &graph.line;
     let policy = Policy {
         window_events_max: line.window_events_max,
@@ -269,7 +263,7 @@ struct Start {
     shared: Arc<Shared>,
     ledger: Arc<Mutex<QuarantineLedger>>,
     board: Arc<Board>,
-    exit: Arc<dyn Fn(i32) + Send + Sync>,
+    exit: Arc<dyn Fn(&str) + Send + Sync>,
     drained: watch::Sender<bool>,
 }
 
@@ -309,11 +303,10 @@ impl Start {
 
 impl LineHandle {
     /// Stops in order: nothing more is read, what is in flight is applied, the stages end. True when all of it was; false
-    /// when `drain_max_ms` was over first, which loses nothing: it is read again after the next start.
-    pub async fn drain(&self) -> bool {
+    /// when `at_most` was over first, which loses nothing: it is read again after the next start.
+    pub async fn drain(&self, at_most: Duration) -> bool {
         self.shared.report(Input::Shutdown);
         let mut drained = self.drained.clone();
-        let at_most = Duration::from_millis(self.settings.drain_max_ms);
         let in_time = tokio::time::timeout(at_most, drained.wait_for(|drained| *drained))
             .await
             .is_ok_and(|waited| waited.is_ok());

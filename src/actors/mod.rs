@@ -13,3 +13,5 @@ pub mod usage_writer;
 pub mod validator;
 
 pub use line::{Line, LineHandle, LinePorts};
+pub use runtime::{PoisonProbe, Probe};
+pub use stages::catalogue;

@@ -27,8 +27,6 @@ pub struct LineSettings {
     /// More quarantined events than this within `quarantines_within_s`: the line stops.
     pub quarantines_max: usize,
     pub quarantines_within_s: u64,
-    /// An orderly stop waits this long for what is in flight.
-    pub drain_max_ms: u64,
     /// How often the watchdog looks.
     pub watchdog_ms: u64,
 }
@@ -42,7 +40,6 @@ impl Default for LineSettings {
             attempts_max: 5,
             quarantines_max: 10,
             quarantines_within_s: 60,
-            drain_max_ms: 30_000,
             watchdog_ms: 500,
         }
     }

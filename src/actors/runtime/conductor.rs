@@ -68,15 +68,12 @@ pub struct Conductor {
     pub shared: Arc<Shared>,
     pub ledger: Arc<Mutex<QuarantineLedger>>,
     pub board: Arc<Board>,
-    pub exit: Arc<dyn Fn(i32) + Send + Sync>,
+    pub exit: Arc<dyn Fn(&str) + Send + Sync>,
     pub drained: watch::Sender<bool>,
     // work in progress
     pub began: Instant,
     pub blocked_since: Option<Instant>,
 }
-
-/// What the process ends with when the line cannot go on.
-pub const EXIT_LINE_FAILED: i32 = 70;
 
 impl Conductor {
     /// Runs until the line is drained, or its handle is gone.
@@ -135,10 +132,7 @@ impl Conductor {
             Output::Drained => {
                 self.drained.send_replace(true);
             }
-            Output::Exit { why } => {
-                tracing::error!(why, "the line ends the process");
-                (self.exit)(EXIT_LINE_FAILED);
-            }
+            Output::Exit { why } => (self.exit)(&why),
         }
     }
 
@@ -268,7 +262,7 @@ async fn event_at(
 pub fn watch_conductor(
     shared: Arc<Shared>,
     board: Arc<Board>,
-    exit: Arc<dyn Fn(i32) + Send + Sync>,
+    exit: Arc<dyn Fn(&str) + Send + Sync>,
     every: Duration,
     dead_after: Duration,
     stopped: watch::Receiver<bool>,
@@ -281,8 +275,7 @@ pub fn watch_conductor(
         if beats != seen {
             (seen, alive_at) = (beats, Instant::now());
         } else if alive_at.elapsed() > dead_after && !*stopped.borrow() {
-            tracing::error!("the line's conductor does not answer");
-            exit(EXIT_LINE_FAILED);
+            exit("the line's conductor does not answer");
             return;
         }
     }
