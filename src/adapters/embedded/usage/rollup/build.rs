@@ -2,30 +2,31 @@
 //!
 //! Sorting a batch first turns random writes into a map into a walk over memory: the store merges the results.
 
-use super::column::Column;
+use super::Series;
+use super::column::{Column, shrink};
 use super::intern::Interner;
 use super::memory::{Key, MemoryRows, Section};
-use crate::domain::metering::extract::NotCounted;
-use crate::domain::metering::{Batch, Chunk, Fate, Measure};
-use crate::domain::time::Instant;
+use crate::domain::metering::extract::{NotCounted, Reading};
+use crate::domain::metering::{Aggregation, Batch, Chunk, Event, Fate, Measure};
+use crate::domain::record::EventView;
 use std::sync::Arc;
 
 /// Makes rows of batches; keeps what is worth keeping between them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RowBuilder {
     interner: Interner,
     // Room used again from batch to batch.
-    pending: Vec<Pending>,
-    order: Vec<(u64, u32)>,
+    entries: Vec<Entry>,
+    /// Per slot of the interner, its series' rank among those of this batch.
     ranks: Vec<u32>,
     touched: Vec<u32>,
 }
 
-/// A measure on its way into a row.
-#[derive(Debug, Clone, Copy)]
-struct Pending {
-    time: Instant,
-    slot: u32,
+/// A measure on its way into a row. Ordered by series and minute; small, because it is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    /// Ordinals are slots of the interner first, then ranks.
+    key: Key,
     chunk: u32,
     measure: u32,
 }
@@ -35,21 +36,9 @@ const NO_RANK: u32 = u32::MAX;
 /// Measures of a batch for which room is kept until the next; the room of a larger one is given back.
 const KEPT_MEASURES_MAX: usize = 1 << 18;
 
-impl Default for RowBuilder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl RowBuilder {
     pub fn new() -> Self {
-        Self {
-            interner: Interner::new(),
-            pending: Vec::new(),
-            order: Vec::new(),
-            ranks: Vec::new(),
-            touched: Vec::new(),
-        }
+        Self::default()
     }
 
     /// The rows of one batch: all measures of events that count. An event before its meter's `eventFrom` leaves no
@@ -58,61 +47,68 @@ impl RowBuilder {
         self.interner.begin_batch();
         self.gather(batch);
         self.rank();
+        self.entries.sort_unstable();
         let rows = self.fold(batch);
-        if self.pending.len() > KEPT_MEASURES_MAX {
-            (self.pending, self.order) = (Vec::new(), Vec::new());
+        if self.entries.len() > KEPT_MEASURES_MAX {
+            self.entries = Vec::new();
         }
         rows
     }
 
     fn gather(&mut self, batch: &Batch) {
-        self.pending.clear();
+        self.entries.clear();
         for (number, chunk) in batch.chunks.iter().enumerate() {
+            let key = &chunk.catalog.key;
             let mut at = None;
             for (index, measure) in chunk.measures.iter().enumerate() {
                 if !leaves_a_trace(chunk, measure) {
                     continue;
                 }
-                let (_, time, subject) = match at {
+                let (_, minute, subject) = match at {
                     Some(known @ (event, _, _)) if event == measure.event => known,
-                    _ => *at.insert(locate(chunk, measure.event)),
+                    _ => {
+                        let record = &chunk.events[measure.event as usize];
+                        let view = read(chunk, record);
+                        let minute = view.instant(record.accepted_at).minute();
+                        *at.insert((measure.event, minute, self.interner.subject(key, view.subject)))
+                    }
                 };
                 let meter = chunk.catalog.meters[measure.meter as usize].meter.version.0;
-                let slot = self.interner.slot(&chunk.catalog.key, meter, subject, chunk.groups(measure));
-                self.pending.push(Pending { time, slot, chunk: number as u32, measure: index as u32 });
+                let slot = self.interner.slot(key, meter, subject, chunk.groups(measure));
+                self.entries.push(Entry { key: Key::new(slot, minute), chunk: number as u32, measure: index as u32 });
             }
         }
     }
 
-    /// Ranks the series of this batch by (meter, id).
+    /// Ranks the series of this batch by (meter, id), and names the entries by rank.
     fn rank(&mut self) {
-        let Self { interner, pending, ranks, touched, .. } = self;
+        let Self { interner, entries, ranks, touched } = self;
         ranks.clear();
         ranks.resize(interner.len(), NO_RANK);
         touched.clear();
-        for pending in pending.iter() {
-            if std::mem::replace(&mut ranks[pending.slot as usize], 0) == NO_RANK {
-                touched.push(pending.slot);
+        for entry in entries.iter() {
+            let slot = entry.key.ordinal();
+            if std::mem::replace(&mut ranks[slot as usize], 0) == NO_RANK {
+                touched.push(slot);
             }
         }
-        touched.sort_unstable_by_key(|slot| (interner.series(*slot).meter, interner.series(*slot).id));
+        touched.sort_by_cached_key(|slot| (interner.series(*slot).meter, interner.series(*slot).id));
         for (rank, slot) in touched.iter().enumerate() {
             ranks[*slot as usize] = rank as u32;
+        }
+        for entry in entries {
+            entry.key = entry.key.of(ranks[entry.key.ordinal() as usize]);
         }
     }
 
     fn fold(&mut self, batch: &Batch) -> MemoryRows {
-        let Self { interner, pending, order, ranks, touched } = self;
-        order.clear();
-        let key = |pending: &Pending| Key::new(ranks[pending.slot as usize], pending.time.minute()).0;
-        order.extend(pending.iter().enumerate().map(|(index, pending)| (key(pending), index as u32)));
-        order.sort_unstable();
-        let (mut sections, mut rest, mut first) = (Vec::new(), &order[..], 0);
+        let Self { interner, entries, touched, .. } = self;
+        let (mut sections, mut rest, mut first) = (Vec::new(), &entries[..], 0);
         for series in touched.chunk_by(|a, b| interner.series(*a).meter == interner.series(*b).meter) {
             let end = first + series.len();
-            let (rows, others) = rest.split_at(rest.partition_point(|(key, _)| (Key(*key).ordinal() as usize) < end));
+            let (rows, others) = rest.split_at(rest.partition_point(|entry| (entry.key.ordinal() as usize) < end));
             let texts = series.iter().map(|slot| interner.series(*slot).clone()).collect();
-            sections.push(Arc::new(fold_meter(batch, pending, rows, first as u32, texts)));
+            sections.push(Arc::new(fold_meter(batch, rows, first as u32, texts)));
             (rest, first) = (others, end);
         }
         MemoryRows::new(sections)
@@ -124,42 +120,40 @@ fn leaves_a_trace(chunk: &Chunk, measure: &Measure) -> bool {
     chunk.events[measure.event as usize].fate == Fate::Counts && measure.reading != Err(NotCounted::BeforeEventFrom)
 }
 
-/// Index, time and subject (with its hash) of an event.
-fn locate(chunk: &Chunk, event: u32) -> (u32, Instant, (&str, u64)) {
-    let record = &chunk.events[event as usize];
-    let view = chunk.view(record).expect("an event with measures has been read before");
-    let hash = Interner::subject_hash(&chunk.catalog.key, view.subject);
-    (event, view.instant(record.accepted_at), (view.subject, hash))
+fn read<'a>(chunk: &'a Chunk, event: &Event) -> EventView<'a> {
+    chunk.view(event).expect("an event with measures has been read before")
 }
 
-/// The rows of one meter: `order` is sorted by (rank, minute), ranks begin at `first`.
-fn fold_meter(
-    batch: &Batch,
-    pending: &[Pending],
-    order: &[(u64, u32)],
-    first: u32,
-    series: Vec<Arc<super::Series>>,
-) -> Section {
-    let of = |index: u32| {
-        let pending = pending[index as usize];
-        let chunk = &batch.chunks[pending.chunk as usize];
-        (pending, chunk, &chunk.measures[pending.measure as usize])
+/// The rows of one meter: `entries` are sorted by (rank, minute), ranks begin at `first`.
+fn fold_meter(batch: &Batch, entries: &[Entry], first: u32, series: Vec<Arc<Series>>) -> Section {
+    let of = |entry: &Entry| {
+        let chunk = &batch.chunks[entry.chunk as usize];
+        (chunk, &chunk.measures[entry.measure as usize])
     };
-    let (_, chunk, measure) = of(order[0].1);
+    let (chunk, measure) = of(&entries[0]);
     let aggregation = chunk.catalog.meters[measure.meter as usize].meter.aggregation;
-    let mut column = Column::new(aggregation, order.len());
-    let mut keys: Vec<Key> = Vec::with_capacity(order.len());
-    for (key, index) in order {
-        let key = Key(*key).less(first);
+    let mut column = Column::new(aggregation, entries.len());
+    let mut keys: Vec<Key> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let key = entry.key.of(entry.key.ordinal() - first);
         if keys.last() != Some(&key) {
             keys.push(key);
             column.begin();
         }
-        let (pending, chunk, measure) = of(*index);
-        if let Ok(reading) = measure.reading {
-            column.read(pending.time, chunk.events[measure.event as usize].position, reading);
+        let (chunk, measure) = of(entry);
+        match measure.reading {
+            Ok(Reading::Value(value)) if aggregation == Aggregation::Latest => {
+                // Only LATEST asks when and where, so only here the event is looked at again.
+                let event = &chunk.events[measure.event as usize];
+                let time = read(chunk, event).instant(event.accepted_at);
+                column.read_at(time, event.position, value);
+            }
+            Ok(reading) => column.read(reading),
+            Err(_) => {}
         }
     }
     column.close();
+    column.shrink();
+    shrink(&mut keys);
     Section::new(series, keys, column)
 }

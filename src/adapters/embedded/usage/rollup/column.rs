@@ -6,6 +6,7 @@
 use crate::domain::metering::aggregate::{Latest, add_counts, add_sums, later, lesser};
 use crate::domain::metering::extract::Reading;
 use crate::domain::metering::{Aggregation, State};
+use crate::domain::number::Value;
 use crate::domain::position::Position;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::Instant;
@@ -67,8 +68,14 @@ impl Column {
         }
     }
 
-    /// Takes one reading up into the cell begun last.
-    pub fn read(&mut self, time: Instant, position: Position, reading: Reading) {
+    /// Takes the value of an event at `time` up into the cell begun last, of LATEST.
+    pub fn read_at(&mut self, time: Instant, position: Position, value: Value) {
+        let Self::Latest(cells) = self else { unreachable!("only LATEST asks when an event was") };
+        *last(cells) = later(*last(cells), Some((time, position, Quantity::from_value(value))));
+    }
+
+    /// Takes one reading up into the cell begun last, of any other aggregation.
+    pub fn read(&mut self, reading: Reading) {
         match (self, reading) {
             (Self::Count(cells), _) => *last(cells) = add_counts(*last(cells), 1),
             (Self::Sum(cells), Reading::Value(value)) => {
@@ -81,9 +88,6 @@ impl Column {
             }
             (Self::Max(cells), Reading::Value(value)) => {
                 *last(cells) = (*last(cells)).max(Some(Quantity::from_value(value)));
-            }
-            (Self::Latest(cells), Reading::Value(value)) => {
-                *last(cells) = later(*last(cells), Some((time, position, Quantity::from_value(value))));
             }
             (Self::Unique(values), Reading::Distinct(value)) => values.values.push(value),
             (_, reading) => unreachable!("no meter of this kind reads {reading:?}"),

@@ -108,6 +108,9 @@ fn put_entry(key: &[u8], place: Place, out: &mut Vec<u8>) {
     out.extend_from_slice(&place.length.to_le_bytes());
 }
 
+/// A block's offset, for faults, and its raw bytes.
+pub(super) type Loaded = (u64, Arc<[u8]>);
+
 /// A walk over a section's blocks, in order, from any key on.
 pub(super) struct Blocks<'r> {
     file: &'r FileReader,
@@ -135,8 +138,8 @@ impl<'r> Blocks<'r> {
         Ok(())
     }
 
-    /// The next block and its offset; `None` at the end of the section.
-    pub fn next(&mut self) -> Result<Option<(u64, Arc<[u8]>)>, Fault> {
+    /// The next block; `None` at the end of the section.
+    pub fn next(&mut self) -> Result<Option<Loaded>, Fault> {
         if self.index.is_none() && !self.open_index(0)? {
             return Ok(None);
         }

@@ -30,7 +30,7 @@ pub(super) struct Section {
 
 /// Where a row stands: its series' ordinal, then its minute. Orders like the pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key(pub u64);
+pub(super) struct Key(u64);
 
 /// Added to a minute to make it positive. Any instant's minute lies within ± 1.6·10⁸.
 const MINUTE_BIAS: i64 = 1 << 31;
@@ -54,9 +54,9 @@ impl Key {
         i64::from(self.0 as u32) - MINUTE_BIAS
     }
 
-    /// The same with ordinals counted from `first`.
-    pub fn less(self, first: u32) -> Self {
-        Self(self.0 - (u64::from(first) << 32))
+    /// The same minute of another series.
+    pub fn of(self, ordinal: u32) -> Self {
+        Self(u64::from(ordinal) << 32 | u64::from(self.0 as u32))
     }
 }
 
@@ -142,18 +142,18 @@ impl Section {
     /// there and merges them, which is faster than a heap of cursors.
     fn merge(parts: &[&Arc<Section>]) -> Self {
         let (series, ordinals) = merge_series(parts);
-        let mut order: Vec<(u64, u32, u32)> = Vec::with_capacity(parts.iter().map(|part| part.keys.len()).sum());
+        let mut order: Vec<(Key, u32, u32)> = Vec::with_capacity(parts.iter().map(|part| part.keys.len()).sum());
         for (number, part) in parts.iter().enumerate() {
             let ordinals = &ordinals[number];
-            let renamed = |key: &Key| u64::from(ordinals[key.ordinal() as usize]) << 32 | u64::from(key.0 as u32);
+            let renamed = |key: &Key| key.of(ordinals[key.ordinal() as usize]);
             order.extend(part.keys.iter().enumerate().map(|(row, key)| (renamed(key), number as u32, row as u32)));
         }
         order.sort_by_key(|(key, _, _)| *key);
         let mut keys: Vec<Key> = Vec::with_capacity(order.len());
         let mut column = parts[0].column.like(order.len());
         for (key, part, row) in order {
-            if keys.last() != Some(&Key(key)) {
-                keys.push(Key(key));
+            if keys.last() != Some(&key) {
+                keys.push(key);
                 column.begin();
             }
             column.take(&parts[part as usize].column, row as usize);
