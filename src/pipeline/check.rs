@@ -6,57 +6,76 @@ use super::spec::{Spec, StageSpec};
 use super::{Facet, KindSpec, Problem, Role};
 
 /// Everything that is wrong with the graph is noted; the stages from the source on, as far as they hang together.
+/// Where an edge leads nowhere, or a stage could not be read, what would only follow from that is left out.
 pub(super) fn check(spec: &Spec, catalogue: &[KindSpec], reader: &mut Reader<'_>) -> Vec<usize> {
-    edges(spec, reader);
+    let whole = edges(spec, reader);
     let order = order(spec, reader);
-    ends(spec, reader);
-    types(spec, &order, catalogue, reader);
+    if whole {
+        reached(spec, &order, reader);
+        ends(spec, reader);
+        types(spec, &order, catalogue, reader);
+    }
     numbers(spec, reader);
     order
 }
 
-/// Inputs name stages, sources have none, others exactly one, sinks feed nobody, nobody feeds two.
-fn edges(spec: &Spec, reader: &mut Reader<'_>) {
+/// Inputs name stages, sources have none, others exactly one, sinks feed nobody, nobody feeds two. True when every edge
+/// leads somewhere.
+fn edges(spec: &Spec, reader: &mut Reader<'_>) -> bool {
+    let mut whole = spec.names.len() == spec.stages.len();
     for stage in &spec.stages {
         let path = stage.path();
-        match (stage.kind.role, &stage.inputs[..]) {
-            (Role::Source, [_, ..]) => {
-                reader.note(&stage.inputs[0].1, &format!("{path}.inputs"), "a source has no inputs")
+        let Some(inputs) = &stage.inputs else {
+            whole = false;
+            continue;
+        };
+        match (stage.kind.role, &inputs[..]) {
+            (Role::Source, [(_, span), ..]) => reader.note(span, &format!("{path}.inputs"), "a source has no inputs"),
+            (Role::Between | Role::Sink, []) => {
+                whole = false;
+                reader.note(&stage.span, &path, "has no inputs");
             }
-            (Role::Between | Role::Sink, []) => reader.note(&stage.span, &path, "has no inputs"),
-            (_, [_, second, ..]) => {
+            (_, [_, (_, span), ..]) => {
                 let message = "a stage gets each position by one way only: name one input";
-                reader.note(&second.1, &format!("{path}.inputs[1]"), message);
+                reader.note(span, &format!("{path}.inputs[1]"), message);
             }
             _ => {}
         }
-        for (index, (input, span)) in stage.inputs.iter().enumerate() {
+        for (index, (input, span)) in inputs.iter().enumerate() {
             let path = format!("{path}.inputs[{index}]");
-            match spec.stages.iter().find(|other| other.name == *input) {
-                None => {
-                    let others =
-                        spec.stages.iter().filter(|other| other.name != stage.name).map(|other| other.name.as_str());
-                    reader.note(span, &path, format!("no stage named {input:?}{}", meant(input, others)));
-                }
-                Some(other) if other.kind.role == Role::Sink => {
-                    reader.note(span, &path, format!("{input:?} is a sink: nothing comes out of it"))
-                }
-                Some(_) => {
-                    if let Some(first) =
-                        spec.stages.iter().find(|other| feeds(other, input) && other.span.start < stage.span.start)
-                    {
-                        let message =
-                            format!("{input:?} feeds {:?} already: a second way needs a source of its own", first.name);
-                        reader.note(span, &path, message);
-                    }
-                }
+            if let Some(message) = leads_nowhere(spec, stage, input) {
+                whole = false;
+                reader.note(span, &path, message);
+            } else if let (0, Some(first)) = (index, fed_before(spec, stage, input)) {
+                let message =
+                    format!("{input:?} feeds {:?} already: a second way needs a source of its own", first.name);
+                reader.note(span, &path, message);
             }
         }
     }
+    whole
+}
+
+/// Why nothing can come from this input.
+fn leads_nowhere(spec: &Spec, stage: &StageSpec, input: &str) -> Option<String> {
+    if input == stage.name {
+        return Some("a stage is not its own input".to_owned());
+    }
+    if !spec.names.iter().any(|name| name == input) {
+        let others = spec.names.iter().map(String::as_str).filter(|name| *name != stage.name);
+        return Some(format!("no stage named {input:?}{}", meant(input, others)));
+    }
+    let is_sink = spec.stages.iter().any(|other| other.name == input && other.kind.role == Role::Sink);
+    is_sink.then(|| format!("{input:?} is a sink: nothing comes out of it"))
+}
+
+/// The stage that stands before this one in the file and has the same input.
+fn fed_before<'s>(spec: &'s Spec, stage: &StageSpec, input: &str) -> Option<&'s StageSpec> {
+    spec.stages.iter().find(|other| other.name != input && feeds(other, input) && other.span.start < stage.span.start)
 }
 
 fn feeds(stage: &StageSpec, input: &str) -> bool {
-    stage.inputs.iter().any(|(name, _)| name == input)
+    stage.inputs().iter().any(|(name, _)| name == input)
 }
 
 /// From the one source along the edges.
@@ -81,24 +100,23 @@ fn order(spec: &Spec, reader: &mut Reader<'_>) -> Vec<usize> {
         order.extend(next);
         at += 1;
     }
+    order
+}
+
+/// Every stage is reached.
+fn reached(spec: &Spec, order: &[usize], reader: &mut Reader<'_>) {
     for (index, stage) in spec.stages.iter().enumerate() {
-        if !order.contains(&index) && stage.kind.role != Role::Source && inputs_exist(spec, stage) {
+        if !order.contains(&index) && stage.kind.role != Role::Source {
             let message = if in_circle(spec, stage) { "is part of a circle" } else { "is not reached from the source" };
             reader.note(&stage.span, &stage.path(), message);
         }
     }
-    order
-}
-
-/// Missing inputs are told elsewhere, once.
-fn inputs_exist(spec: &Spec, stage: &StageSpec) -> bool {
-    !stage.inputs.is_empty() && stage.inputs.iter().all(|(name, _)| spec.stages.iter().any(|other| other.name == *name))
 }
 
 fn in_circle(spec: &Spec, stage: &StageSpec) -> bool {
     let mut at = stage;
     for _ in 0..spec.stages.len() {
-        let Some(next) = at.inputs.first().and_then(|(name, _)| spec.stages.iter().find(|other| other.name == *name))
+        let Some(next) = at.inputs().first().and_then(|(name, _)| spec.stages.iter().find(|other| other.name == *name))
         else {
             return false;
         };

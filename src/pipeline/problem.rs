@@ -42,7 +42,7 @@ pub(super) fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
             format!(" (did you mean {candidate:?}?)")
         }
         Some(_) => format!(" (known: {})", known.join(", ")),
-        None => String::new(),
+        None => " (there is none)".to_owned(),
     }
 }
 

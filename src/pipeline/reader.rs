@@ -71,7 +71,7 @@ pub(super) fn read_table<T: DeserializeOwned + Default>(table: &DeTable<'_>, oth
             findings.push(Finding { span: 0..0, path: String::new(), message });
             return (T::default(), findings);
         };
-        findings.push(Finding { span, path, message: unknown_key(message) });
+        findings.push(Finding { span, path, message: in_words(message) });
         left.remove(key.as_str());
     }
 }
@@ -108,13 +108,17 @@ fn culprit(table: &DeTable<'_>, span: &Range<usize>) -> Option<(String, String, 
     None
 }
 
-/// serde's word for an unknown key inside a nested table, in ours.
-fn unknown_key(message: String) -> String {
-    let Some(rest) = message.strip_prefix("unknown field `") else { return message };
+/// serde's words in ours.
+fn in_words(message: String) -> String {
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        let integers = ["expected u64", "expected u32", "expected usize"];
+        return integers
+            .iter()
+            .fold(message, |message, rust| message.replace(rust, "expected a whole number, 0 or more"));
+    };
     let mut names = rest.split('`').step_by(2);
-    let Some(name) = names.next() else { return message };
-    let known: Vec<&str> = names.filter(|known| !known.is_empty()).collect();
-    format!("unknown key{}", meant(name, known))
+    let unknown = names.next().unwrap_or(rest);
+    format!("unknown key{}", meant(unknown, names.filter(|known| !known.is_empty())))
 }
 
 /// The text, and what has been found wrong with it.

@@ -98,6 +98,8 @@ pub(super) struct Spec {
     pub window_span: Range<usize>,
     pub log: String,
     pub stages: Vec<StageSpec>,
+    /// Every stage the file names, also those that could not be read.
+    pub names: Vec<String>,
 }
 
 /// One stage, and where it stands.
@@ -105,7 +107,8 @@ pub(super) struct StageSpec {
     pub name: String,
     pub span: Range<usize>,
     pub kind: KindSpec,
-    pub inputs: Vec<(String, Range<usize>)>,
+    /// `None`: what is written there is no list of names.
+    pub inputs: Option<Vec<(String, Range<usize>)>>,
     pub width: usize,
     pub restart: Restart,
     pub settings: serde_json::Value,
@@ -113,6 +116,11 @@ pub(super) struct StageSpec {
 }
 
 impl StageSpec {
+    /// As far as they could be read.
+    pub fn inputs(&self) -> &[(String, Range<usize>)] {
+        self.inputs.as_deref().unwrap_or_default()
+    }
+
     pub fn path(&self) -> String {
         format!("stage.{}", self.name)
     }
@@ -136,8 +144,8 @@ pub(super) fn read(reader: &mut Reader<'_>, catalogue: &[KindSpec]) -> Option<Sp
     }
     let (line, line_span, window_span) = read_line(reader, root);
     let log = read_log(reader, root);
-    let stages = read_stages(reader, root, catalogue);
-    Some(Spec { line, line_span, window_span, log, stages })
+    let (stages, names) = read_stages(reader, root, catalogue);
+    Some(Spec { line, line_span, window_span, log, stages, names })
 }
 
 fn table<'a, 'i>(
@@ -194,8 +202,8 @@ fn read_log(reader: &mut Reader<'_>, root: &DeTable<'_>) -> String {
     }
 }
 
-fn read_stages(reader: &mut Reader<'_>, root: &DeTable<'_>, catalogue: &[KindSpec]) -> Vec<StageSpec> {
-    let Some((stages, _)) = table(reader, root, "stage", "stage") else { return Vec::new() };
+fn read_stages(reader: &mut Reader<'_>, root: &DeTable<'_>, catalogue: &[KindSpec]) -> (Vec<StageSpec>, Vec<String>) {
+    let Some((stages, _)) = table(reader, root, "stage", "stage") else { return Default::default() };
     let mut read: Vec<StageSpec> = Vec::new();
     for (key, value) in stages {
         let name: &str = key.get_ref();
@@ -206,7 +214,7 @@ fn read_stages(reader: &mut Reader<'_>, root: &DeTable<'_>, catalogue: &[KindSpe
         }
     }
     read.sort_by_key(|stage| stage.span.start);
-    read
+    (read, stages.keys().map(|name| name.get_ref().to_string()).collect())
 }
 
 fn read_stage(
@@ -241,7 +249,10 @@ fn read_stage(
     let checked = (kind.settings)(settings);
     reader.note_all(&settings_path, &settings_span, checked.findings);
     check_restart(reader, &path, &common.restart, stage, span);
-    let inputs = common.inputs.into_iter().map(|input| (input.get_ref().clone(), input.span())).collect();
+    let written =
+        stage.get("inputs").is_some_and(|inputs| inputs.get_ref().as_array().is_none_or(|all| !all.is_empty()));
+    let inputs: Vec<_> = common.inputs.into_iter().map(|input| (input.get_ref().clone(), input.span())).collect();
+    let inputs = (!written || !inputs.is_empty()).then_some(inputs);
     Some(StageSpec {
         name: name.to_owned(),
         span: span.clone(),
@@ -287,7 +298,7 @@ impl Spec {
         let node = |stage: &StageSpec| Node {
             name: stage.name.clone(),
             kind: stage.kind.name.to_owned(),
-            inputs: stage.inputs.iter().map(|(name, _)| name.clone()).collect(),
+            inputs: stage.inputs().iter().map(|(name, _)| name.clone()).collect(),
             width: stage.width,
             restart: stage.restart.clone(),
             settings: stage.settings.clone(),

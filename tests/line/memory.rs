@@ -1,5 +1,6 @@
 //! Small ports in memory: a log with one partition and holes, an exact id index, and a store that remembers the fate and
 //! the measures of every event. They keep what the contracts say, and nothing else.
+#![allow(dead_code)] // each test file uses its own part
 
 use async_trait::async_trait;
 use bytes::Bytes;
