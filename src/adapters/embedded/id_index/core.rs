@@ -6,8 +6,9 @@
 
 use super::Settings;
 use super::catalog::{Catalog, Progress};
-use super::entry::Findings;
+use super::entry::{Findings, high};
 use super::faults::refused;
+use super::filter::Place;
 use super::hot::HotTable;
 use super::run::{Hit, Run, Scratch};
 use crate::adapters::embedded::disk::Disk;
@@ -46,6 +47,8 @@ struct Claims {
     next_frozen: u64,
     frozen_at: Progress,
     // buffers, kept to be used again
+    keys: Vec<u64>,
+    places: Vec<Place>,
     admitted: Vec<u32>,
     hits: Vec<Hit>,
     scratch: Scratch,
@@ -102,6 +105,8 @@ impl Core {
             progress: catalog.durable.clone(),
             next_frozen: 0,
             frozen_at: catalog.durable.clone(),
+            keys: Vec::new(),
+            places: Vec::new(),
             admitted: Vec::new(),
             hits: Vec::new(),
             scratch: Scratch::default(),
@@ -188,8 +193,10 @@ impl Core {
     /// Collects what frozen tables and runs know about the requests into `claims.hits`, in the order of the requests.
     /// Goes table by table, so that the lookups of a batch overlap in the memory system.
     fn find_cold(&self, view: &View, claims: &mut Claims, requests: &[ClaimRequest]) -> Result<(), Fault> {
-        let Claims { admitted, hits, scratch, .. } = claims;
+        let Claims { keys, places, admitted, hits, scratch, .. } = claims;
         hits.clear();
+        keys.clear();
+        keys.extend(requests.iter().map(|request| high(request.id)));
         for frozen in &view.frozen {
             for (index, request) in (0u32..).zip(requests) {
                 frozen.table.find(request, |position, accepted_at, digest| {
@@ -208,8 +215,7 @@ impl Core {
                 continue;
             }
             filters_asked += requests.len() as u64;
-            admitted.clear();
-            admitted.extend((0u32..).zip(requests).filter(|(_, r)| run.may_hold(r.id)).map(|(index, _)| index));
+            run.admit(keys, places, admitted);
             for index in admitted.iter() {
                 blocks_read += run.find(&requests[*index as usize], *index, scratch, hits)?;
             }

@@ -12,7 +12,7 @@ use super::run::{Run, RunWriter, run_path};
 use crate::domain::fault::Fault;
 use crate::domain::position::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 /// Seals frozen tables, oldest first, until told to stop.
@@ -66,6 +66,16 @@ fn seal(core: &Core, frozen: &Frozen) -> Result<(), Fault> {
 
 fn write_run(core: &Core, frozen: &Frozen) -> Result<Run, Fault> {
     let number = next_number(core);
+    let run = fill_run(core, frozen, number);
+    if run.is_err() {
+        // The disk may be full: leave nothing behind. (After a failed commit the file must stay: the manifest that
+        // lists it may be the one on disk.)
+        remove(core, &run_path(&core.dir, number));
+    }
+    run
+}
+
+fn fill_run(core: &Core, frozen: &Frozen, number: u64) -> Result<Run, Fault> {
     let mut writer = RunWriter::create(&*core.disk, &core.dir, number, frozen.table.len() as u64)?;
     for won in frozen.table.sorted() {
         writer.push(won)?;
@@ -208,9 +218,9 @@ fn next_number(core: &Core) -> u64 {
 }
 
 /// A file that no manifest lists any more; what cannot be removed now goes at the next start.
-fn remove(core: &Core, path: &std::path::Path) {
+fn remove(core: &Core, path: &Path) {
     if let Err(error) = core.disk.remove(path) {
-        tracing::debug!(path = %PathBuf::from(path).display(), %error, "a run that does not count could not be removed yet");
+        tracing::debug!(path = %path.display(), %error, "a run that does not count could not be removed yet");
     }
 }
 

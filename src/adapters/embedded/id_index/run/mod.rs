@@ -23,7 +23,7 @@ pub(super) use writer::RunWriter;
 use super::block::Block;
 use super::entry::{exists_for, high};
 use super::faults::{corrupt, failed};
-use super::filter::Filter;
+use super::filter::{Filter, Place};
 use super::times::{self, Mark};
 use crate::adapters::embedded::disk::DiskFile;
 use crate::domain::fault::Fault;
@@ -94,8 +94,12 @@ pub(super) struct Scratch {
 }
 
 impl Run {
-    /// False when the id is not in this run; asks memory only.
-    #[inline]
+    /// Collects into `admitted` the indexes of the keys (high halves of ids) that may be in this run; asks memory only.
+    pub fn admit(&self, keys: &[u64], places: &mut Vec<Place>, admitted: &mut Vec<u32>) {
+        self.filter.admit(keys, places, admitted);
+    }
+
+    /// False when the id is not in this run.
     pub fn may_hold(&self, id: u128) -> bool {
         self.filter.may_hold(id)
     }
