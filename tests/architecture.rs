@@ -25,7 +25,7 @@ const NOT_IN: [(&str, &[&str]); 8] = [
     ("services", &["actix", "actix_web"]),
     ("pipeline", &["actix", "actix_web", "tokio"]),
     ("actors", &["actix_web"]),
-    ("http", &["actix", "rustix", "zstd"]),
+    ("http", &["actix", "rustix"]),
     ("cli", &["actix", "actix_web"]),
 ];
 

@@ -83,7 +83,11 @@ fn a_meter_created_later_is_exact_while_its_past_is_counted_and_after_every_kill
         }
         std::thread::sleep(Duration::from_millis(draw.below(60)));
         let job = process.client.get("/metrics").expect("weir runs").body;
-        let unfinished = job.lines().any(|line| line.starts_with("weir_meter_job_total_events") && line.contains(&slug));
+        let figure = |name: &str| {
+            let line = job.lines().find(|line| line.starts_with(name) && line.contains(&format!("\"{slug}\"")));
+            line.and_then(|line| line.rsplit(' ').next()).and_then(|text| text.parse::<u64>().ok())
+        };
+        let unfinished = figure("weir_meter_job_done_events") < figure("weir_meter_job_total_events");
         killed_during += u32::from(unfinished);
         process.kill();
         loader.join().expect("the loader ends");

@@ -21,18 +21,21 @@ fn meters(dir: &std::path::Path) -> std::path::PathBuf {
 #[test]
 fn events_are_sent_explained_and_queried() {
     let dir = tempfile::tempdir().expect("a directory");
-    let process = Process::start(&dir.path().join("data"), &Start { meters: Some(meters(dir.path())), ..Start::default() });
+    let process =
+        Process::start(&dir.path().join("data"), &Start { meters: Some(meters(dir.path())), ..Start::default() });
     let event = |id: &str, tokens: &str| {
         format!(
             "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"cli\",\"type\":\"request\",\"subject\":\"acme\",\
              \"time\":\"2026-01-01T10:00:00Z\",\"data\":{{\"tokens\":{tokens},\"model\":\"small\"}}}}\n"
         )
     };
-    let lines = [event("1", "0.1"), event("2", "0.2"), event("3", "1e400"), event("1", "0.1"), event("2", "9")].concat();
+    let lines =
+        [event("1", "0.1"), event("2", "0.2"), event("3", "1e400"), event("1", "0.1"), event("2", "9")].concat();
     let run = |args: &[&str], input: &str| {
         let mut command = weir();
         command.args(args).env("WEIR_URL", &process.client.base);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
         child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
         text(&child.wait_with_output().expect("it ends"))
     };
@@ -64,7 +67,8 @@ fn events_are_sent_explained_and_queried() {
 #[test]
 fn a_command_without_a_server_says_what_to_do() {
     let address = support::process::free_address();
-    let (done, _, error) = text(&weir().args(["meters", "list", "--url", &format!("http://{address}")]).output().expect("it runs"));
+    let (done, _, error) =
+        text(&weir().args(["meters", "list", "--url", &format!("http://{address}")]).output().expect("it runs"));
     assert!(!done && error.contains("Start it with `weir serve`"), "{error}");
 }
 
@@ -77,7 +81,14 @@ fn check_reports_every_mistake_of_a_topology_with_its_place() {
     std::fs::write(&file, mistaken).expect("a file");
     let (done, _, error) = text(&weir().args(["check", "--pipeline"]).arg(&file).output().expect("it runs"));
     assert!(!done);
-    for expected in ["pipeline.toml:2:1 ", "window_events_max", ":11:", "did you mean \"usage_writer\"?", ":12:", "did you mean \"source\"?"] {
+    for expected in [
+        "pipeline.toml:2:1 ",
+        "window_events_max",
+        ":11:",
+        "did you mean \"usage_writer\"?",
+        ":12:",
+        "did you mean \"source\"?",
+    ] {
         assert!(error.contains(expected), "{expected} is not in:\n{error}");
     }
     let (done, said, error) = text(&weir().arg("check").output().expect("it runs"));

@@ -14,7 +14,8 @@ fn blocks(readme: &str) -> Vec<(String, Option<String>)> {
         let (language, code) = block.split_once('\n').expect("a fence ends its line");
         found.push((language.to_string(), code.to_string()));
     }
-    let text_after = |i: usize| found.get(i + 1).filter(|(language, _)| language == "text").map(|(_, code)| code.clone());
+    let text_after =
+        |i: usize| found.get(i + 1).filter(|(language, _)| language == "text").map(|(_, code)| code.clone());
     let shell = found.iter().enumerate().filter(|(_, (language, _))| language == "sh");
     shell.map(|(i, (_, code))| (code.clone(), text_after(i))).collect()
 }
@@ -31,8 +32,10 @@ fn what_the_readme_says_is_what_happens() {
     let weir = Process::start(&dir.path().join("data"), &start);
     let mut ran = 0;
     for (code, expected) in blocks.iter().skip(2) {
-        let code = code.replace("127.0.0.1:8888", &weir.address).replace("target/release/weir", env!("CARGO_BIN_EXE_weir"));
-        let output = Command::new("bash").args(["-ec", &code]).env("WEIR_URL", &weir.client.base).output().expect("bash");
+        let code =
+            code.replace("127.0.0.1:8888", &weir.address).replace("target/release/weir", env!("CARGO_BIN_EXE_weir"));
+        let output =
+            Command::new("bash").args(["-ec", &code]).env("WEIR_URL", &weir.client.base).output().expect("bash");
         let printed = String::from_utf8_lossy(&output.stdout).trim().to_string();
         assert!(output.status.success(), "{code}\n{}", String::from_utf8_lossy(&output.stderr));
         if let Some(expected) = expected {

@@ -81,7 +81,14 @@ fn meters_file(dir: &Path) -> std::path::PathBuf {
 }
 
 /// One client: batches of 1 to 40 events, one request in five sent twice.
-fn load(client: &Client, draw: &mut Draw, serial: &AtomicU64, acked: &AtomicU64, ledger: &Mutex<Ledger>, over: &AtomicBool) {
+fn load(
+    client: &Client,
+    draw: &mut Draw,
+    serial: &AtomicU64,
+    acked: &AtomicU64,
+    ledger: &Mutex<Ledger>,
+    over: &AtomicBool,
+) {
     while !over.load(Ordering::SeqCst) {
         let count = 1 + draw.below(40);
         let first = serial.fetch_add(count, Ordering::SeqCst);

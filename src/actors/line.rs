@@ -99,8 +99,9 @@ impl Line {
         let ledger = Arc::new(Mutex::new(known_quarantine(&ports).await?));
         let (inputs, received) = mpsc::unbounded_channel();
         let retry = RetryPolicy { attempts_max: graph.line.attempts_max, backoff_ms: RETRY_BACKOFF_MS };
-        let shared =
-            Arc::new(Shared { generation: AtomicU64::new(1), inputs, store: ports.store.clone(), retry, probe });
+        let store = ports.store.clone();
+        let applied = Box::new(move || store.applied());
+        let shared = Arc::new(Shared { generation: AtomicU64::new(1), inputs, applied, retry, probe });
         let marks = Arc::new(Marks::default());
         let world = World {
             log: ports.log.clone(),

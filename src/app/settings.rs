@@ -3,11 +3,11 @@
 
 use crate::adapters::embedded;
 use crate::http;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// Everything that can be set. Each room's own settings are declared in that room.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Data directory; created when missing.
@@ -27,7 +27,7 @@ pub struct Settings {
 }
 
 /// Where structured logs go: standard error, one line each.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Logs {
     /// What is logged, as tracing's filter: `info`, `weir=debug`, …
@@ -35,14 +35,14 @@ pub struct Logs {
     pub format: LogFormat,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     Text,
     Json,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shutdown {
     /// How long an orderly stop may take before it is given up; nothing is lost then either.
@@ -50,7 +50,7 @@ pub struct Shutdown {
 }
 
 /// Faults injected on purpose.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Testing {
     /// Events whose id starts with this make `poison_stage` panic.
@@ -100,7 +100,8 @@ impl Settings {
     pub fn load(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Result<Self, BadSettings> {
         let text = file.map(std::fs::read_to_string).transpose();
         let named = |path: &Path| path.display().to_string();
-        let text = text.map_err(|error| BadSettings(format!("cannot read {}: {error}", named(file.expect("it was read")))))?;
+        let text =
+            text.map_err(|error| BadSettings(format!("cannot read {}: {error}", named(file.expect("it was read")))))?;
         let (text, name) = (text.as_deref().unwrap_or(""), file.map_or_else(|| "settings".to_string(), named));
         // Read once as it stands, so that a mistake in the file is reported with its line and column.
         toml::from_str::<Settings>(text).map_err(|error| BadSettings(format!("{name}: {error}")))?;
@@ -126,7 +127,8 @@ impl Settings {
             mistakes.push(format!("namespace: must have 1 to 64 bytes, not {}", self.namespace.len()));
         }
         if !(1..=3_600_000).contains(&self.shutdown.drain_max_ms) {
-            mistakes.push(format!("shutdown.drain_max_ms: must lie in 1 to 3,600,000, not {}", self.shutdown.drain_max_ms));
+            mistakes
+                .push(format!("shutdown.drain_max_ms: must lie in 1 to 3,600,000, not {}", self.shutdown.drain_max_ms));
         }
         if self.testing.poison_id_prefix.is_some() != self.testing.poison_stage.is_some() {
             mistakes.push("testing: poison_id_prefix and poison_stage go together".to_string());
@@ -145,7 +147,9 @@ fn set(table: &mut toml::Table, variable: &str, path: &str, value: &str) -> Resu
     let mut at = table;
     for parent in parents.split("__").filter(|parent| !parent.is_empty()) {
         let entry = at.entry(parent).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        at = entry.as_table_mut().ok_or_else(|| BadSettings(format!("{variable}: {parent} is not a table of settings")))?;
+        at = entry
+            .as_table_mut()
+            .ok_or_else(|| BadSettings(format!("{variable}: {parent} is not a table of settings")))?;
     }
     at.insert(name.to_string(), parsed);
     Ok(())
@@ -161,7 +165,9 @@ mod tests {
 
     #[test]
     fn every_setting_has_a_variable() {
-        let settings = with(&[("WEIR_LISTEN", "127.0.0.1:1"), ("WEIR_SHUTDOWN__DRAIN_MAX_MS", "7"), ("WEIR_LOG", "debug")]).unwrap();
+        let settings =
+            with(&[("WEIR_LISTEN", "127.0.0.1:1"), ("WEIR_SHUTDOWN__DRAIN_MAX_MS", "7"), ("WEIR_LOG", "debug")])
+                .unwrap();
         assert_eq!((settings.listen.as_str(), settings.shutdown.drain_max_ms), ("127.0.0.1:1", 7));
         assert_eq!(settings.logs.filter, "debug");
     }

@@ -84,7 +84,12 @@ impl Page<'_> {
         self.gauges(name, help, std::iter::once((Vec::new(), value)))
     }
 
-    fn gauges<'l>(&mut self, name: &str, help: &str, values: impl Iterator<Item = (Labels<'l>, u64)>) -> Result<(), Error> {
+    fn gauges<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = (Labels<'l>, u64)>,
+    ) -> Result<(), Error> {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (labels, value) in values {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
@@ -100,7 +105,12 @@ impl Page<'_> {
         self.counters(name, help, std::iter::once((Vec::new(), value)))
     }
 
-    fn counters<'l>(&mut self, name: &str, help: &str, values: impl Iterator<Item = (Labels<'l>, u64)>) -> Result<(), Error> {
+    fn counters<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = (Labels<'l>, u64)>,
+    ) -> Result<(), Error> {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, value) in values {
             match labels.is_empty() {
@@ -112,7 +122,12 @@ impl Page<'_> {
     }
 
     /// Microseconds on their way to seconds: telemetry, not usage.
-    fn seconds<'l>(&mut self, name: &str, help: &str, values: impl Iterator<Item = (Labels<'l>, u64)>) -> Result<(), Error> {
+    fn seconds<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = (Labels<'l>, u64)>,
+    ) -> Result<(), Error> {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, us) in values {
             metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&(us as f64 / 1e6), None)?;
@@ -140,7 +155,8 @@ impl Page<'_> {
     }
 
     fn frontier(&mut self, name: &str, help: &str, frontier: &Frontier) -> Result<(), Error> {
-        let partitions: Vec<(String, u64)> = frontier.iter().map(|(partition, next)| (partition.to_string(), next)).collect();
+        let partitions: Vec<(String, u64)> =
+            frontier.iter().map(|(partition, next)| (partition.to_string(), next)).collect();
         let labelled = partitions.iter().map(|(partition, next)| (vec![("partition", partition.as_str())], *next));
         self.gauges(name, help, labelled)
     }
@@ -155,7 +171,11 @@ impl Page<'_> {
         self.counter("weir_log_appended_bytes", "Bytes made durable", log.appended_bytes)?;
         self.counter("weir_log_refused_appends", "Appends refused before they began", log.refused_appends)?;
         self.counter("weir_log_failed_syncs", "Syncs that failed", log.failed_syncs)?;
-        self.counter("weir_log_deleted_segments", "Segments deleted after their events were proved to be in blocks", log.deleted_segments)?;
+        self.counter(
+            "weir_log_deleted_segments",
+            "Segments deleted after their events were proved to be in blocks",
+            log.deleted_segments,
+        )?;
         self.gauge("weir_log_torn_bytes_cut", "Bytes cut off as a torn tail at the last start", log.torn_bytes_cut)?;
         self.histograms("weir_log_sync_seconds", "Time of one sync", std::iter::once((Vec::new(), &log.sync_seconds)))
     }
@@ -183,6 +203,11 @@ impl Page<'_> {
         self.gauge("weir_store_block_files", "Files of event blocks on disk", store.block_files)?;
         self.gauge("weir_store_memory_bytes", "Memory held by rows and events not sealed yet", store.memory_bytes)?;
         self.gauge("weir_store_disk_bytes", "Disk held by runs and blocks", store.disk_bytes)?;
+        self.gauge(
+            "weir_store_unfinished_files_dropped",
+            "Files of seals and merges that the last end left unfinished",
+            store.unfinished_files_dropped,
+        )?;
         self.gauge("weir_merge_backlog", "Seals and merges waiting", store.merge_backlog)?;
         self.counter("weir_store_events", "Events applied that count", store.events)?;
         self.counter("weir_store_duplicates", "Events applied that were sent before", store.duplicates)?;
@@ -191,14 +216,31 @@ impl Page<'_> {
         self.counter("weir_store_merges", "Merges of runs and of block files", store.merges)?;
         self.counter("weir_store_hour_rows", "Hour rows written", store.hour_rows)?;
         self.counter("weir_store_day_rows", "Day rows written", store.day_rows)?;
-        self.counter("weir_store_dropped_minute_runs", "Minute rows of a run dropped as too old", store.dropped_minute_runs)?;
+        self.counter(
+            "weir_store_dropped_minute_runs",
+            "Minute rows of a run dropped as too old",
+            store.dropped_minute_runs,
+        )?;
         self.counter("weir_store_blocks_read", "Event blocks read", store.blocks_read)?;
         self.counter("weir_store_blocks_removed", "Files of event blocks removed by retention", store.blocks_removed)?;
         self.counter("weir_merge_bytes_in", "Bytes read by merges", store.merge_bytes_in)?;
         self.counter("weir_merge_bytes_out", "Bytes written by merges", store.merge_bytes_out)?;
-        let jobs = || store.jobs.iter().map(|job| vec![("meter", job.slug.as_str()), ("version", job.version.as_str()), ("kind", job.kind)]);
-        self.gauges("weir_meter_job_done_events", "Events read by a backfill or removal so far", jobs().zip(store.jobs.iter().map(|job| job.done_events)))?;
-        self.gauges("weir_meter_job_total_events", "Events a backfill or removal has to read in all", jobs().zip(store.jobs.iter().map(|job| job.total_events)))
+        let jobs = || {
+            store
+                .jobs
+                .iter()
+                .map(|job| vec![("meter", job.slug.as_str()), ("version", job.version.as_str()), ("kind", job.kind)])
+        };
+        self.gauges(
+            "weir_meter_job_done_events",
+            "Events read by a backfill or removal so far",
+            jobs().zip(store.jobs.iter().map(|job| job.done_events)),
+        )?;
+        self.gauges(
+            "weir_meter_job_total_events",
+            "Events a backfill or removal has to read in all",
+            jobs().zip(store.jobs.iter().map(|job| job.total_events)),
+        )
     }
 
     fn line(&mut self, line: &LineSnapshot, healthy: bool) -> Result<(), Error> {
@@ -213,14 +255,20 @@ impl Page<'_> {
     }
 
     fn stages(&mut self, stages: &[StageSnapshot]) -> Result<(), Error> {
-        let each = |figure: fn(&StageSnapshot) -> u64| stages.iter().map(move |s| (vec![("stage", s.name.as_str())], figure(s)));
+        let each = |figure: fn(&StageSnapshot) -> u64| {
+            stages.iter().map(move |s| (vec![("stage", s.name.as_str())], figure(s)))
+        };
         self.counters("weir_stage_messages", "Messages taken by a stage", each(|stage| stage.messages))?;
         self.counters("weir_stage_batches", "Batches handled by a stage", each(|stage| stage.batches))?;
         self.counters("weir_stage_events", "Events handled by a stage", each(|stage| stage.events))?;
         self.counters("weir_stage_restarts", "Restarts of a stage", each(|stage| stage.restarts))?;
         self.gauges("weir_stage_queue_depth", "Batches waiting before a stage", each(|stage| stage.queue_depth))?;
         self.seconds("weir_stage_busy_seconds", "Time a stage worked", each(|stage| stage.busy_us))?;
-        self.seconds("weir_stage_blocked_seconds", "Time a stage waited for room further down", each(|stage| stage.blocked_us))?;
+        self.seconds(
+            "weir_stage_blocked_seconds",
+            "Time a stage waited for room further down",
+            each(|stage| stage.blocked_us),
+        )?;
         let rejections = stages.iter().flat_map(|stage| {
             let labels = |reason| vec![("stage", stage.name.as_str()), ("reason", reason)];
             stage.rejections.iter().map(move |(reason, events)| (labels(reason.as_str()), *events))
@@ -234,10 +282,15 @@ impl Page<'_> {
         const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
         let answers = http.routes.iter().flat_map(|route| {
             let labels = |class| vec![("method", route.method), ("route", route.route), ("class", class)];
-            CLASSES.into_iter().zip(route.by_class).filter(|(_, count)| *count > 0).map(move |(class, count)| (labels(class), count))
+            CLASSES
+                .into_iter()
+                .zip(route.by_class)
+                .filter(|(_, count)| *count > 0)
+                .map(move |(class, count)| (labels(class), count))
         });
         self.counters("weir_http_answers", "Answers by route and status class", answers)?;
-        let latencies = http.routes.iter().map(|route| (vec![("method", route.method), ("route", route.route)], &route.seconds));
+        let latencies =
+            http.routes.iter().map(|route| (vec![("method", route.method), ("route", route.route)], &route.seconds));
         self.histograms("weir_http_seconds", "Time from a request's head to its answer", latencies)?;
         self.counter("weir_http_accepted_events", "Events acknowledged", http.accepted_events)?;
         self.counter("weir_http_accepted_bytes", "Bytes of records acknowledged", http.accepted_bytes)

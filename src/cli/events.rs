@@ -95,8 +95,9 @@ fn send(args: &SendArgs) -> Result<(), Failure> {
             eprintln!("\rsent {sent} events: all durable");
             return Ok(());
         }
-        deliver(&client, &format!("[{}]", batch.join(",")), args.attempts_max)
-            .map_err(|failure| Failure::Said(format!("the batch that ends at line {line_number} was not taken: {failure}")))?;
+        deliver(&client, &format!("[{}]", batch.join(",")), args.attempts_max).map_err(|failure| {
+            Failure::Said(format!("the batch that ends at line {line_number} was not taken: {failure}"))
+        })?;
         sent += batch.len() as u64;
         eprint!("\rsent {sent} events");
         std::io::stderr().flush().map_err(|error| Failure::Said(error.to_string()))?;

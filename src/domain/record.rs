@@ -204,21 +204,40 @@ pub enum Control {
     /// From here on this version of the meter counts; everything before by backfill.
     MeterLive(Arc<super::metering::Meter>),
     /// From here on this version counts nothing any more.
-    MeterGone { namespace: String, version: ulid::Ulid, at: Instant },
+    MeterGone {
+        namespace: String,
+        version: ulid::Ulid,
+        at: Instant,
+    },
     /// The event at this position made a stage panic. It is passed over, on every replay, until it is redriven.
     Quarantined(Quarantined),
     /// The event that was quarantined at `position` is taken up again, here, under its old position.
-    Redriven { position: Position, accepted_at: Instant, record: RecordBytes },
+    Redriven {
+        position: Position,
+        accepted_at: Instant,
+        record: RecordBytes,
+    },
     /// An operator decided that the quarantined event at `position` shall never count.
-    Dropped { position: Position, reason: String },
+    Dropped {
+        position: Position,
+        reason: String,
+    },
     /// The event (source, id) that won at `position` counts no longer.
-    Void { position: Position, namespace: String, source: String, id: String, reason: String },
+    Void {
+        position: Position,
+        namespace: String,
+        source: String,
+        id: String,
+        reason: String,
+    },
     /// Reservations: units of a feature held, used or given back.
     Reserved(serde_json::Value),
     Settled(serde_json::Value),
     Released(serde_json::Value),
     /// From here on ids are remembered this long.
-    Settings { dedupe_window_days: u32 },
+    Settings {
+        dedupe_window_days: u32,
+    },
 }
 
 /// A poisoned event, with all that is needed to look at it and to take it up again.
@@ -252,7 +271,9 @@ impl<'de> Deserialize<'de> for RecordBytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         let digits = text.as_bytes().chunks(2);
-        let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().filter(|p| p.len() == 2).and_then(|p| u8::from_str_radix(p, 16).ok());
+        let byte = |pair: &[u8]| {
+            std::str::from_utf8(pair).ok().filter(|p| p.len() == 2).and_then(|p| u8::from_str_radix(p, 16).ok())
+        };
         let bytes: Option<Vec<u8>> = digits.map(byte).collect();
         bytes.map(RecordBytes).ok_or_else(|| serde::de::Error::custom("not base-16 text"))
     }
@@ -289,7 +310,11 @@ pub fn decode_control(record: &[u8]) -> Result<Control, RecordError> {
     let body = record.get(RECORD_HEAD..).ok_or(RecordError::Lengths)?;
     let control: Control = serde_json::from_slice(body).map_err(|e| RecordError::Control(e.to_string()))?;
     if control.kind() as u8 != record[4] {
-        return Err(RecordError::Control(format!("kind {} holds a record of kind {}", record[4], control.kind() as u8)));
+        return Err(RecordError::Control(format!(
+            "kind {} holds a record of kind {}",
+            record[4],
+            control.kind() as u8
+        )));
     }
     Ok(control)
 }

@@ -3,6 +3,7 @@
 //! The limit counts decompressed bytes, and decompression stops at it: a few kilobytes that unfold to gigabytes cost
 //! no more than a body of the largest size allowed.
 
+use super::budget::{Budget, Held};
 use super::problem::Problem;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
@@ -10,6 +11,7 @@ use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How a body is compressed.
@@ -22,19 +24,32 @@ pub enum Encoding {
 
 /// Bounds on one body.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct Bounds<'a> {
     /// As sent, and decompressed.
     pub bytes_max: usize,
     pub timeout: Duration,
+    /// What all bodies together may take.
+    pub budget: &'a Arc<Budget>,
 }
 
 /// A body as it was sent.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Received {
     bytes: Bytes,
     encoding: Encoding,
     bytes_max: usize,
+    held: Held,
 }
+
+/// A body, decompressed, with its part of the budget.
+#[derive(Debug)]
+pub struct Body {
+    pub bytes: Bytes,
+    pub held: Held,
+}
+
+/// Decompressed in steps of this many bytes, each taken from the budget first.
+const STEP_BYTES: usize = 64 << 10;
 
 /// zstd frames that need a larger window are refused: 2 to this power, in bytes.
 const ZSTD_WINDOW_LOG_MAX: u32 = 25;
@@ -65,11 +80,12 @@ fn too_large(bytes_max: usize) -> Problem {
 }
 
 /// Reads the whole body as sent.
-pub async fn read(mut payload: Payload, headers: &HeaderMap, bounds: Bounds) -> Result<Received, Problem> {
+pub async fn read(mut payload: Payload, headers: &HeaderMap, bounds: Bounds<'_>) -> Result<Received, Problem> {
     let encoding = Encoding::of(headers)?;
     let announced: Option<usize> =
         headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-    let collected = collect(&mut payload, announced, bounds.bytes_max);
+    let mut held = bounds.budget.hold();
+    let collected = collect(&mut payload, announced, bounds.bytes_max, &mut held);
     let bytes = match tokio::time::timeout(bounds.timeout, collected).await {
         Ok(bytes) => bytes?,
         Err(_) => {
@@ -77,10 +93,15 @@ pub async fn read(mut payload: Payload, headers: &HeaderMap, bounds: Bounds) -> 
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail));
         }
     };
-    Ok(Received { bytes, encoding, bytes_max: bounds.bytes_max })
+    Ok(Received { bytes, encoding, bytes_max: bounds.bytes_max, held })
 }
 
-async fn collect(payload: &mut Payload, announced: Option<usize>, bytes_max: usize) -> Result<Bytes, Problem> {
+async fn collect(
+    payload: &mut Payload,
+    announced: Option<usize>,
+    bytes_max: usize,
+    held: &mut Held,
+) -> Result<Bytes, Problem> {
     let broken = |error| Problem::bad_request(format!("the body could not be read: {error}"));
     if announced.is_some_and(|length| length > bytes_max) {
         discard(payload, bytes_max).await;
@@ -88,9 +109,11 @@ async fn collect(payload: &mut Payload, announced: Option<usize>, bytes_max: usi
     }
     // A body that came in one piece is taken as it is.
     let Some(first) = payload.next().await.transpose().map_err(broken)? else { return Ok(Bytes::new()) };
+    held.grow(first.len())?;
     let Some(second) = payload.next().await.transpose().map_err(broken)? else {
         return if first.len() > bytes_max { Err(too_large(bytes_max)) } else { Ok(first) };
     };
+    held.grow(second.len())?;
     let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).max(first.len() + second.len()));
     whole.extend_from_slice(&first);
     whole.extend_from_slice(&second);
@@ -99,6 +122,7 @@ async fn collect(payload: &mut Payload, announced: Option<usize>, bytes_max: usi
             discard(payload, bytes_max).await;
             return Err(too_large(bytes_max));
         }
+        held.grow(chunk.len())?;
         whole.extend_from_slice(&chunk);
     }
     if whole.len() > bytes_max { Err(too_large(bytes_max)) } else { Ok(whole.freeze()) }
@@ -127,33 +151,40 @@ impl Received {
     }
 
     /// The body itself. Takes time in proportion to its decompressed size, which is bounded.
-    pub fn decompress(self) -> Result<Bytes, Problem> {
+    pub fn decompress(mut self) -> Result<Body, Problem> {
         let broken = |name: &str, error: std::io::Error| {
             Problem::bad_request(format!("request body has an error: the {name} data is broken: {error}"))
         };
-        match self.encoding {
-            Encoding::Identity => Ok(self.bytes),
+        let held = &mut self.held;
+        let bytes = match self.encoding {
+            Encoding::Identity => self.bytes,
             Encoding::Gzip => {
                 let decoder = flate2::read::MultiGzDecoder::new(&self.bytes[..]);
-                unfold(decoder, self.bytes_max)?.map_err(|error| broken("gzip", error))
+                unfold(decoder, self.bytes_max, held)?.map_err(|error| broken("gzip", error))?
             }
             Encoding::Zstd => {
                 let mut decoder =
                     zstd::stream::read::Decoder::with_buffer(&self.bytes[..]).map_err(|error| broken("zstd", error))?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|error| broken("zstd", error))?;
-                unfold(decoder, self.bytes_max)?.map_err(|error| broken("zstd", error))
+                unfold(decoder, self.bytes_max, held)?.map_err(|error| broken("zstd", error))?
             }
-        }
+        };
+        Ok(Body { bytes, held: self.held })
     }
 }
 
-/// Outer error: too large. Inner error: broken data.
-fn unfold(decoder: impl Read, bytes_max: usize) -> Result<std::io::Result<Bytes>, Problem> {
+/// Outer error: too large, or no room for it. Inner error: broken data.
+fn unfold(mut decoder: impl Read, bytes_max: usize, held: &mut Held) -> Result<std::io::Result<Bytes>, Problem> {
     let mut bytes = Vec::new();
-    match decoder.take(bytes_max as u64 + 1).read_to_end(&mut bytes) {
-        Ok(_) if bytes.len() > bytes_max => Err(too_large(bytes_max)),
-        Ok(_) => Ok(Ok(bytes.into())),
-        Err(error) => Ok(Err(error)),
+    loop {
+        held.grow(STEP_BYTES)?;
+        let step = decoder.by_ref().take(STEP_BYTES as u64).read_to_end(&mut bytes);
+        match step {
+            Ok(0) => return Ok(Ok(bytes.into())),
+            Ok(_) if bytes.len() > bytes_max => return Err(too_large(bytes_max)),
+            Ok(_) => {}
+            Err(error) => return Ok(Err(error)),
+        }
     }
 }
 
@@ -164,7 +195,7 @@ mod tests {
     use std::io::Write;
 
     fn received(bytes: Vec<u8>, encoding: Encoding, bytes_max: usize) -> Received {
-        Received { bytes: bytes.into(), encoding, bytes_max }
+        Received { bytes: bytes.into(), encoding, bytes_max, held: Budget::new(1 << 30, 1).hold() }
     }
 
     fn gzip(plain: &[u8]) -> Vec<u8> {
@@ -182,7 +213,7 @@ mod tests {
                 (Encoding::Zstd, zstd::encode_all(plain, 1).unwrap()),
             ];
             for (encoding, sent) in table {
-                assert_eq!(received(sent, encoding, 10_000).decompress().unwrap(), plain, "{encoding:?}");
+                assert_eq!(received(sent, encoding, 10_000).decompress().unwrap().bytes, plain, "{encoding:?}");
             }
         }
     }
@@ -197,6 +228,13 @@ mod tests {
             let problem = received(sent, encoding, 1 << 20).decompress().unwrap_err();
             assert_eq!(problem.status, StatusCode::PAYLOAD_TOO_LARGE, "{encoding:?}");
         }
+    }
+
+    #[test]
+    fn a_body_that_does_not_fit_into_memory_any_more_is_a_503() {
+        let sent = zstd::encode_all(&[0; 1 << 20][..], 1).unwrap();
+        let small = Received { held: Budget::new(100_000, 1).hold(), ..received(sent, Encoding::Zstd, 2 << 20) };
+        assert_eq!(small.decompress().unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[test]

@@ -36,9 +36,10 @@ pub async fn read(
     let bounds = Bounds {
         bytes_max: state.settings.small_body_bytes_max,
         timeout: Duration::from_millis(state.settings.body_timeout_ms),
+        budget: &state.budget,
     };
     let body = body::read(payload, request.headers(), bounds).await?.decompress()?;
-    Members::parse(&body, schema)
+    Members::parse(&body.bytes, schema)
 }
 
 impl Members {

@@ -4,6 +4,7 @@
 //! bytes is here; what they mean is in `domain`, and what is done about them in `services`.
 
 mod body;
+mod budget;
 mod freshness;
 mod health;
 pub mod ingest;
@@ -78,6 +79,7 @@ pub struct DoorState {
     pub stats: Arc<HttpStats>,
     pub settings: HttpSettings,
     pub namespace: String,
+    budget: Arc<budget::Budget>,
 }
 
 impl DoorState {
@@ -93,6 +95,7 @@ impl DoorState {
             clock: parts.clock,
             metrics: parts.metrics,
             stats: parts.stats,
+            budget: budget::Budget::new(parts.settings.bodies_bytes_max, parts.settings.retry_after_s),
             settings: parts.settings,
             namespace: parts.namespace,
         }

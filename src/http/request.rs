@@ -15,6 +15,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+use tracing::Instrument;
 
 const REQUEST_ID: &str = "x-request-id";
 /// Longest request id taken over from a client, in bytes.
@@ -36,7 +37,8 @@ pub async fn around(
         let problem = Problem::bare(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         request.into_response(problem.response(&id))
     } else {
-        let response = next.call(request).await?.map_into_boxed_body();
+        let span = tracing::debug_span!("request", id);
+        let response = next.call(request).instrument(span).await?.map_into_boxed_body();
         with_instance(response, &id)
     };
     response.headers_mut().insert(POWERED_BY, HeaderValue::from_static("weir"));

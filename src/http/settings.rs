@@ -22,6 +22,8 @@ pub struct HttpSettings {
     pub header_bytes_max: usize,
     /// Largest body, decompressed, in bytes.
     pub body_bytes_max: usize,
+    /// All bodies in memory at once, as sent, decompressed and as records, in bytes.
+    pub bodies_bytes_max: usize,
     /// Largest body of every route but ingest, in bytes.
     pub small_body_bytes_max: usize,
     /// Most events in one request.
@@ -57,6 +59,7 @@ impl Default for HttpSettings {
             shutdown_timeout_s: 30,
             header_bytes_max: 32 << 10,
             body_bytes_max: 32 << 20,
+            bodies_bytes_max: 256 << 20,
             small_body_bytes_max: 1 << 20,
             batch_events_max: 100_000,
             attribute_bytes_max: 8_192,
@@ -94,6 +97,9 @@ impl HttpSettings {
         within("shutdown_timeout_s", self.shutdown_timeout_s.into(), 0, 3_600);
         within("header_bytes_max", self.header_bytes_max as u128, 1_024, 128 << 10);
         within("body_bytes_max", self.body_bytes_max as u128, 1_024, BODY_BYTES_CAP as u128);
+        // One body of the largest size must fit: as sent, decompressed, and as records.
+        let bodies_least = 3 * self.body_bytes_max as u128;
+        within("bodies_bytes_max", self.bodies_bytes_max as u128, bodies_least, 1 << 40);
         within("small_body_bytes_max", self.small_body_bytes_max as u128, 1_024, BODY_BYTES_CAP as u128);
         within("batch_events_max", self.batch_events_max as u128, 1, 10_000_000);
         within("attribute_bytes_max", self.attribute_bytes_max as u128, 16, ATTRIBUTE_BYTES_CAP as u128);

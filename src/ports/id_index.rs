@@ -28,8 +28,12 @@ pub enum Claim {
     Won,
     /// This very position had won it before: a replay.
     WonBefore,
-    Duplicate { winner: Position },
-    Conflict { winner: Position },
+    Duplicate {
+        winner: Position,
+    },
+    Conflict {
+        winner: Position,
+    },
 }
 
 /// What the metrics and the actors page show.

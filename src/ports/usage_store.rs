@@ -86,6 +86,8 @@ pub struct StoreSnapshot {
     pub merge_bytes_in: u64,
     pub merge_bytes_out: u64,
     pub merge_backlog: u64,
+    /// Files of seals and merges that the last end left unfinished: dropped at this start.
+    pub unfinished_files_dropped: u64,
     pub jobs: Vec<MeterJob>,
 }
 
@@ -108,7 +110,12 @@ pub trait UsageStore: Send + Sync {
     async fn events(&self, query: EventsQuery) -> Result<Vec<StoredEvent>, ReadError>;
 
     /// Conflicts below `before` (or all), newest first.
-    async fn conflicts(&self, namespace: &str, before: Option<Position>, limit: usize) -> Result<Vec<StoredConflict>, ReadError>;
+    async fn conflicts(
+        &self,
+        namespace: &str,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<StoredConflict>, ReadError>;
 
     /// Every control record below the applied frontier, in position order.
     fn controls(&self) -> Arc<Vec<(Position, Control)>>;

@@ -14,6 +14,12 @@ use crate::domain::time::Instant;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often a meter is tried while the line is behind; each try waits up to `APPLY_WAIT_MAX_MS` by itself.
+const ATTEMPTS_MAX: u32 = 60;
+/// Pause between two tries, in milliseconds.
+const PAUSE_MS: u64 = 500;
 
 /// Why meters from a file cannot be used. Ordered: the first that applies is reported.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +68,7 @@ pub async fn ensure(meters: &Meters, namespace: &str, drafts: Vec<MeterDraft>) -
     let mut ensured = Ensured::default();
     for draft in drafts {
         let slug = draft.slug.clone();
-        match meters.create(namespace, draft.clone()).await {
+        match create(meters, namespace, &draft).await {
             Ok(_) => ensured.created.push(slug),
             Err(MeterError::SlugTaken) => {
                 let live = meters.find(namespace, &slug);
@@ -76,6 +82,23 @@ pub async fn ensure(meters: &Meters, namespace: &str, drafts: Vec<MeterDraft>) -
         }
     }
     Ok(ensured)
+}
+
+/// After a crash the line first catches up with what is in the log; that may take longer than a client would wait.
+async fn create(meters: &Meters, namespace: &str, draft: &MeterDraft) -> Result<(), MeterError> {
+    let mut attempt = 1;
+    loop {
+        match meters.create(namespace, draft.clone()).await {
+            Ok(_) => return Ok(()),
+            // Both are safe to try again: if it was written after all, the slug is taken by an equal meter.
+            Err(MeterError::Append(error)) if attempt < ATTEMPTS_MAX => {
+                tracing::info!(slug = draft.slug, attempt, %error, "a meter of the file is not created yet");
+                tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
+                attempt += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The first field in which the live meter differs. What the file leaves open is not compared, but for what an absence

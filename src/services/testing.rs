@@ -157,7 +157,7 @@ impl EventLog for World {
     }
 
     async fn read(&self, _: Position, _: usize, _: usize) -> Result<LogSlice, Fault> {
-        unimplemented!("the door does not read the log")
+        panic!("the door does not read the log")
     }
 
     fn durable_end(&self) -> Frontier {
@@ -165,7 +165,7 @@ impl EventLog for World {
     }
 
     fn growth(&self) -> watch::Receiver<Frontier> {
-        unimplemented!("the door does not follow the log")
+        panic!("the door does not follow the log")
     }
 
     fn start(&self) -> Frontier {
@@ -173,11 +173,11 @@ impl EventLog for World {
     }
 
     async fn controls_from(&self, _: &Frontier) -> Result<Vec<(Position, Instant, Control)>, Fault> {
-        unimplemented!("the door does not read the log")
+        panic!("the door does not read the log")
     }
 
     async fn release(&self, _: &Frontier, _: &Verify<'_>) -> Result<(), Fault> {
-        unimplemented!("the door does not release segments")
+        panic!("the door does not release segments")
     }
 
     fn snapshot(&self) -> LogSnapshot {
@@ -188,7 +188,7 @@ impl EventLog for World {
 #[async_trait]
 impl UsageStore for World {
     async fn apply(&self, _: Batch) -> Result<(), ApplyError> {
-        unimplemented!("the door does not write to the store")
+        panic!("the door does not write to the store")
     }
 
     fn applied(&self) -> Frontier {
@@ -196,7 +196,7 @@ impl UsageStore for World {
     }
 
     fn applied_changes(&self) -> watch::Receiver<Frontier> {
-        unimplemented!("the door does not follow the store")
+        panic!("the door does not follow the store")
     }
 
     fn durable(&self) -> Frontier {
@@ -223,7 +223,12 @@ impl UsageStore for World {
         })
     }
 
-    async fn conflicts(&self, _: &str, before: Option<Position>, limit: usize) -> Result<Vec<StoredConflict>, ReadError> {
+    async fn conflicts(
+        &self,
+        _: &str,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<StoredConflict>, ReadError> {
         let below = |conflict: &&StoredConflict| before.is_none_or(|before| conflict.event.position < before);
         Ok(self.with(|state| state.conflicts.iter().rev().filter(below).take(limit).cloned().collect()))
     }

@@ -9,10 +9,10 @@ const THREADS: u64 = 2;
 
 fn random_run(seed: u64) -> SimulatedLine {
     let mut line = SimulatedLine::new(seed, 50 + seed % 30, 3 + (seed % 5) as u32);
-    if seed % 4 == 0 {
+    if seed.is_multiple_of(4) {
         line = line.with_poison_at(seed % 50, (seed % 5) as usize);
     }
-    if seed % 16 == 0 {
+    if seed.is_multiple_of(16) {
         line = line.with_poison_at((seed / 7) % 50, (seed % 3) as usize + 1);
     }
     line.run_to_the_end();

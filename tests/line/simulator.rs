@@ -113,7 +113,7 @@ fn machine(random: &mut Jitter, events_max: u64, applied: u64, now_ms: u64) -> M
         quarantines_within_ms: 10_000,
         line_restart_within_ms: 60_000,
     };
-    Machine::new(policy, vec![RESTART; WORKERS], &Frontier::at(0, applied), random.next(), now_ms)
+    Machine::new(policy, vec![RESTART; WORKERS], &Frontier::at(0, applied), random.draw(), now_ms)
 }
 
 impl SimulatedLine {

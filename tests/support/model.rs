@@ -209,9 +209,8 @@ pub fn answer(events: &[Event], meter: &Meter, query: &Query) -> Vec<Row> {
 }
 
 fn concerned(event: &Event, meter: &Meter, query: &Query) -> bool {
-    let passes = |(name, values): (&String, &Vec<String>)| {
-        values.contains(&event.member(&meter.dimensions[name]).dimension())
-    };
+    let passes =
+        |(name, values): (&String, &Vec<String>)| values.contains(&event.member(&meter.dimensions[name]).dimension());
     event.event_type == meter.event_type
         && meter.event_from_ns.is_none_or(|from| event.time_ns >= from)
         && query.from_ns.is_none_or(|from| event.time_ns >= from)

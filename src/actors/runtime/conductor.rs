@@ -100,7 +100,7 @@ impl Conductor {
     }
 
     fn tick(&self) -> Input {
-        Input::Tick { applied: self.shared.store.applied() }
+        Input::Tick { applied: (self.shared.applied)() }
     }
 
     fn step(&mut self, input: Input) {
@@ -122,7 +122,7 @@ impl Conductor {
             Output::Abort { worker } => self.abort(worker),
             Output::Read(order) => {
                 if let Err(super::Interrupt::Rewind(why)) = self.source.deliver(order, None) {
-                    let applied = self.shared.store.applied();
+                    let applied = (self.shared.applied)();
                     self.shared.report(Input::RewindAsked { generation: order.generation, why, applied });
                 }
             }
@@ -270,7 +270,7 @@ pub fn watch_conductor(
     let (mut seen, mut alive_at) = (0, Instant::now());
     while !*stopped.borrow() {
         std::thread::park_timeout(every);
-        shared.report(Input::Tick { applied: shared.store.applied() });
+        shared.report(Input::Tick { applied: (shared.applied)() });
         let beats = board.beats.load(Ordering::Relaxed);
         if beats != seen {
             (seen, alive_at) = (beats, Instant::now());

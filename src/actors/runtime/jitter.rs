@@ -9,7 +9,8 @@ impl Jitter {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    /// The next number of 64 bits.
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,7 +20,7 @@ impl Jitter {
 
     /// A number below `bound`, which is not 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.draw() % bound
     }
 
     /// How long to wait before attempt `attempt` (from 0): doubled each time up to the maximum, then a random half off.

@@ -67,6 +67,15 @@ impl Bench {
         self.step(Input::Acked { generation, applied: self.applied.clone() })
     }
 
+    /// Where the read that is under way ends: at the end of a piece, or at `otherwise`.
+    fn piece_end(&self, next: u64, otherwise: u64) -> u64 {
+        match self.machine.suspicion.piece(|_| next) {
+            Some((_, Piece::Until(until))) => until.min(next + policy().batch_events_max),
+            Some((_, Piece::Wait)) => next,
+            None => otherwise,
+        }
+    }
+
     fn panic(&mut self, worker: usize, over: Option<Range>) -> Vec<Output> {
         let busy_with = over.map(|range| Busy { generation: self.machine.generation(), range });
         let incarnation = self.machine.workers[worker].incarnation;
@@ -151,29 +160,19 @@ fn a_poisoned_event_is_passed_only_after_its_record_is_durable() {
     line.grow(4);
     let mut attempts = 0;
     let found = loop {
-        let (from, to) = loop {
-            let order = line.pass_ms(1_000).into_iter().chain(line.step(Input::Tick { applied: line.applied.clone() }));
-            if let Some(order) = reads(&order.collect::<Vec<_>>()).first() {
-                break (order.0, order.1);
-            }
-            let next = line.applied.next(0);
-            let until = line.machine.suspicion.piece(|_| next).map_or(4, |(_, piece)| match piece {
-                Piece::Until(until) => until,
-                Piece::Wait => panic!("waits"),
-            });
-            break (next, until);
-        };
+        line.pass_ms(1_000);
+        let from = line.applied.next(0);
+        let to = line.piece_end(from, 4);
         line.read_done(from, to);
-        if from <= 2 && 2 < to {
-            attempts += 1;
-            let out = line.panic(1, Some(Range::new(0, from, to)));
-            if let Some(Output::Quarantine { at, worker, .. }) =
-                out.iter().find(|o| matches!(o, Output::Quarantine { .. }))
-            {
-                break (*at, *worker);
-            }
-        } else {
+        if !(from..to).contains(&2) {
             line.ack(to);
+            continue;
+        }
+        attempts += 1;
+        let out = line.panic(1, Some(Range::new(0, from, to)));
+        if let Some(Output::Quarantine { at, worker, .. }) = out.iter().find(|o| matches!(o, Output::Quarantine { .. }))
+        {
+            break (*at, *worker);
         }
     };
     assert_eq!(found, (Position::new(0, 2), 1));
@@ -210,16 +209,13 @@ fn a_stage_that_panics_on_everything_stops_the_line_instead_of_quarantining_ever
     line.grow(100);
     for _ in 0..200 {
         line.pass_ms(50);
-        let Some(next) = Some(line.applied.next(0)) else { unreachable!() };
         if line.machine.in_flight_events() == 0 {
             continue;
         }
-        let until = line.machine.suspicion.piece(|_| next).map_or(next + 10, |(_, piece)| match piece {
-            Piece::Until(until) => until,
-            Piece::Wait => next,
-        });
-        line.read_done(next, until.min(next + 10));
-        for output in line.panic(1, Some(Range::new(0, next, until.min(next + 10)))) {
+        let next = line.applied.next(0);
+        let to = line.piece_end(next, next + 10);
+        line.read_done(next, to);
+        for output in line.panic(1, Some(Range::new(0, next, to))) {
             if let Output::Quarantine { at, .. } = output {
                 line.step(Input::QuarantineDurable { at });
                 line.read_done(at.offset, at.offset + 1);

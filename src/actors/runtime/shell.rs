@@ -118,7 +118,7 @@ impl<I: Payload> StageActor<I> {
         let busy = *self.cx.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = busy.map_or_else(|| self.cx.shared.generation(), |busy| busy.generation);
         let why = format!("{}: {why}", self.cx.stage);
-        let applied = self.cx.shared.store.applied();
+        let applied = (self.cx.shared.applied)();
         self.cx.shared.report(Input::RewindAsked { generation, why, applied });
     }
 }
@@ -192,7 +192,7 @@ impl<I: Payload> Seat<I> {
             let busy_with: Option<Busy> = *busy.lock().unwrap_or_else(PoisonError::into_inner);
             let fault = ending.lock().unwrap_or_else(PoisonError::into_inner).take();
             let end = how_it_ended(outcome, fault);
-            let applied = shared.store.applied();
+            let applied = (shared.applied)();
             shared.report(Input::WorkerEnded { worker, incarnation, end, busy_with, applied });
         });
     }
@@ -209,3 +209,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
 }
+
+#[cfg(test)]
+#[path = "shell_tests.rs"]
+mod tests;

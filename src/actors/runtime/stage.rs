@@ -8,7 +8,6 @@ use super::stats::StageStats;
 use crate::domain::fault::{Fault, Verdict};
 use crate::domain::metering::Batch;
 use crate::domain::position::{Frontier, Range};
-use crate::ports::UsageStore;
 use async_trait::async_trait;
 use std::cell::Cell;
 use std::future::Future;
@@ -114,8 +113,8 @@ pub struct Shared {
     /// Batches of older generations are shed on sight.
     pub generation: AtomicU64,
     pub inputs: UnboundedSender<Input>,
-    /// Asked how far it is, whenever something is to be read again.
-    pub store: Arc<dyn UsageStore>,
+    /// How far the store is; asked whenever something is to be read again.
+    pub applied: Box<dyn Fn() -> Frontier + Send + Sync>,
     pub retry: RetryPolicy,
     pub probe: Option<Arc<dyn Probe>>,
 }

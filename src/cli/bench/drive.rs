@@ -183,7 +183,8 @@ pub async fn probe(address: &str, length: Duration, gap: Duration, first: u64) -
             continue;
         }
         let asked = Instant::now();
-        let answer = wire.get(&format!("/api/v1/meters/bench_amount/query?subject=probe-{probe}")).await.map_err(broken)?;
+        let answer =
+            wire.get(&format!("/api/v1/meters/bench_amount/query?subject=probe-{probe}")).await.map_err(broken)?;
         seen.latencies.push(asked.elapsed());
         let text = String::from_utf8_lossy(&answer.body);
         if !text.contains(&format!("\"value\":0.{probe}1")) {
@@ -226,5 +227,7 @@ pub async fn ask(address: &str, load: &Rc<RefCell<Load>>, period: &str, length: 
 /// True when the answer's (first) value is this number, and nothing after it.
 pub fn has_value(answer: &str, value: u128) -> bool {
     let value = format!("\"value\":{value}");
-    answer.find(&value).is_some_and(|at| !answer[at + value.len()..].starts_with(|next: char| next.is_ascii_digit() || next == '.'))
+    answer
+        .find(&value)
+        .is_some_and(|at| !answer[at + value.len()..].starts_with(|next: char| next.is_ascii_digit() || next == '.'))
 }

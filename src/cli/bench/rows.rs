@@ -171,7 +171,8 @@ impl Bench<'_> {
 
     /// Row 2: batches until a query shows the exact total.
     fn batches(&mut self) -> Result<(), Failure> {
-        let row = self.row("2", "batch ingest, 1,000 a request, until exact", "events/s", Some((300_000.0, 150_000.0)), true);
+        let row =
+            self.row("2", "batch ingest, 1,000 a request, until exact", "events/s", Some((300_000.0, 150_000.0)), true);
         let own = self.row("2", "CPU of the generator meanwhile", "s per 1 M", None, false);
         for _ in 0..self.args.runs {
             let (started, before) = (Instant::now(), cpu_ms("self")?);
@@ -208,7 +209,8 @@ impl Bench<'_> {
             let length = self.run_length();
             let seen = {
                 let load = drive::put(&self.server.address, &self.load, BATCH, Pace::Rate(requests_per_s, length));
-                let probes = drive::probe(&self.server.address, length, Duration::from_millis(PROBE_GAP_MS), self.probes);
+                let probes =
+                    drive::probe(&self.server.address, length, Duration::from_millis(PROBE_GAP_MS), self.probes);
                 let both = async { futures::future::try_join(load, probes).await };
                 self.wait(both)?.1
             };
@@ -252,7 +254,8 @@ impl Bench<'_> {
 
     /// Row 15: how the cost of an event grew.
     fn slope(&mut self) {
-        let costs: Vec<f64> = self.rows.iter().filter(|row| row.what == "CPU, batch, all in").map(Row::median).collect();
+        let costs: Vec<f64> =
+            self.rows.iter().filter(|row| row.what == "CPU, batch, all in").map(Row::median).collect();
         if let [small, large] = costs[..] {
             let row = self.row("15", "CPU per event against that at 1 M stored", "×", Some((1.1, 1.2)), false);
             self.note(row, large / small);

@@ -30,7 +30,8 @@ impl Server {
     pub fn spawn(data: &Path) -> Result<Self, Failure> {
         let meters = data.with_extension("meters.yaml");
         std::fs::write(&meters, METERS_YAML).map_err(said)?;
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(data.with_extension("log")).map_err(said)?;
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(data.with_extension("log")).map_err(said)?;
         let address = free_address()?;
         let child = Command::new(std::env::current_exe().map_err(said)?)
             .arg("serve")

@@ -56,7 +56,8 @@ impl Wire {
         let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(|| broken("no status"))?;
         let lower = text.to_ascii_lowercase();
         let length = lower.split("\r\n").find_map(|line| line.strip_prefix("content-length:"));
-        let length: usize = length.map_or(Some(0), |length| length.trim().parse().ok()).ok_or_else(|| broken("length"))?;
+        let length: usize =
+            length.map_or(Some(0), |length| length.trim().parse().ok()).ok_or_else(|| broken("length"))?;
         let behind = lower.contains("\r\nx-weir-behind-events:");
         if lower.contains("\r\ntransfer-encoding:") {
             return Err(broken("a chunked answer"));

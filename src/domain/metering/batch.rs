@@ -60,9 +60,13 @@ pub struct Event {
 pub enum Fate {
     Counts,
     /// The same event again: same id, same content.
-    Duplicate { winner: Position },
+    Duplicate {
+        winner: Position,
+    },
     /// Another event under a known id: kept whole for the operator, with the one that won.
-    Conflict { winner: Position },
+    Conflict {
+        winner: Position,
+    },
     /// Passed over, because it made a stage panic. It still owns its id.
     Quarantined,
 }

@@ -146,14 +146,19 @@ pub struct UsageRow {
 /// Rows by window start, then subject descending (clients rely on it), then group values ascending.
 pub fn order_rows(rows: &mut [UsageRow]) {
     rows.sort_by(|a, b| {
-        a.window_start.cmp(&b.window_start).then_with(|| b.subject.cmp(&a.subject)).then_with(|| a.groups.cmp(&b.groups))
+        a.window_start
+            .cmp(&b.window_start)
+            .then_with(|| b.subject.cmp(&a.subject))
+            .then_with(|| a.groups.cmp(&b.groups))
     });
 }
 
 /// Why a well-formed query cannot be answered. Never a smaller number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryRefusal {
-    #[error("raw events before {kept_from} were removed by retention; ask from {kept_from} on, or in whole {whole} windows")]
+    #[error(
+        "raw events before {kept_from} were removed by retention; ask from {kept_from} on, or in whole {whole} windows"
+    )]
     RawRemoved { kept_from: String, whole: &'static str },
     #[error("the answer has more than {rows_max} rows; ask for a shorter period, larger windows or fewer groups")]
     TooManyRows { rows_max: usize },

@@ -186,7 +186,10 @@ fn broken_json_is_named_by_line_and_column() {
     }
     // Every event of a stream of lines counts, or none does: the peer takes the first and answers 204.
     let lines = format!("{}\n{}\n", with("data", json!({})), with("data", json!({})));
-    assert!(matches!(parse(lines.as_bytes(), Form::Either, "default", LIMITS), Err(Refusal::BrokenJson { line: 2, .. })));
+    assert!(matches!(
+        parse(lines.as_bytes(), Form::Either, "default", LIMITS),
+        Err(Refusal::BrokenJson { line: 2, .. })
+    ));
 }
 
 #[test]
@@ -207,7 +210,9 @@ fn half_a_surrogate_pair_is_refused_in_an_attribute_and_kept_in_data() {
 fn nesting_is_bounded_in_data_and_harmless_elsewhere() {
     let nested = |depth: usize| {
         let (open, close) = ("{\"a\":".repeat(depth - 1), "}".repeat(depth - 1));
-        format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","subject":"u","data":{open}{{"b":"[{{"}}{close}}}"#)
+        format!(
+            r#"{{"specversion":"1.0","id":"1","source":"s","type":"t","subject":"u","data":{open}{{"b":"[{{"}}{close}}}"#
+        )
     };
     taken(&nested(128), Form::One);
     assert_eq!(faults(&nested(129), Form::One), [("[0].data".to_string(), Code::TooDeep)]);
@@ -289,9 +294,7 @@ fn acceptable(event: &serde_json::Value) -> bool {
 /// `"name":` twice in one event.
 fn has_duplicates(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body);
-    text.split("},{").any(|event| {
-        NAMES.iter().any(|name| event.matches(&format!("\"{name}\":")).count() > 1)
-    })
+    text.split("},{").any(|event| NAMES.iter().any(|name| event.matches(&format!("\"{name}\":")).count() > 1))
 }
 
 proptest! {
@@ -330,7 +333,10 @@ fn parsing_speed() {
     let event = |i: usize| {
         format!(
             r#"{{"specversion":"1.0","id":"{i:032}","source":"api-gateway/eu-west-1","type":"request","subject":"customer-{:05}","time":"2025-03-01T10:00:{:02}.123Z","data":{{"tokens":{},"model":"gpt-4-turbo","type":"output","route":"/v1/chat/completions","latencyMs":{}}}}}"#,
-            i % 1_000, i % 60, i * 7, i % 977
+            i % 1_000,
+            i % 60,
+            i * 7,
+            i % 977
         )
     };
     let body = format!("[{}]", (0..EVENTS).map(event).collect::<Vec<_>>().join(","));

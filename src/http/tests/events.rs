@@ -29,7 +29,8 @@ async fn an_accepted_event_is_answered_with_where_it_stands() {
 #[actix_web::test]
 async fn only_three_media_types_are_taken_and_none_with_parameters() {
     let world = world();
-    let unexpected = |sent: &str| format!("request body has an error: header Content-Type has unexpected value {sent:?}");
+    let unexpected =
+        |sent: &str| format!("request body has an error: header Content-Type has unexpected value {sent:?}");
     for (content_type, detail) in [
         ("application/json; charset=utf-8", "invalid content type: application/json; charset=utf-8".to_string()),
         ("application/cloudevents+json;x=1", "invalid content type: application/cloudevents+json;x=1".to_string()),
@@ -98,9 +99,12 @@ async fn bodies_are_bounded_in_bytes_and_events_also_when_compressed() {
     assert_eq!(answer.detail(), "request entity too large error: the body is larger than 4096 bytes");
     let bomb = zstd::encode_all(&vec![b' '; 1 << 20][..], 3).unwrap();
     assert_eq!(send(bomb, "zstd").await.status, 413);
-    let many = format!("[{}]", vec!["{}"; 11].join(","));
+    let many = format!("[{}]", ["{}"; 11].join(","));
     let answer = send(many.into_bytes(), "identity").await;
-    assert_eq!((answer.status, answer.detail().as_str()), (413, "request entity too large error: the batch has more than 10 events"));
+    assert_eq!(
+        (answer.status, answer.detail().as_str()),
+        (413, "request entity too large error: the batch has more than 10 events")
+    );
     let good = zstd::encode_all(json!([event("1")]).to_string().as_bytes(), 3).unwrap();
     assert_eq!(send(good, "zstd").await.status, 204);
     let answer = send(b"[]".to_vec(), "br").await;
@@ -111,7 +115,9 @@ async fn bodies_are_bounded_in_bytes_and_events_also_when_compressed() {
 #[actix_web::test]
 async fn refused_and_unknown_are_both_503_and_told_apart() {
     let world = world();
-    world.with(|state| state.refuse = Some(AppendError::Refused { reason: "the disk is full".into(), retry_after_s: 9 }));
+    world.with(|state| {
+        state.refuse = Some(AppendError::Refused { reason: "the disk is full".into(), retry_after_s: 9 })
+    });
     let answer = post(&world, "/api/v1/events", ONE, "not even read").await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, "9"));
     assert_eq!(answer.json()["extensions"], json!({"outcome": "not_accepted"}));
@@ -212,5 +218,8 @@ async fn a_read_waits_for_what_it_names_and_says_when_it_is_behind() {
     assert_eq!(answer.detail(), "header X-Weir-After must be a position as X-Weir-Position gave it, such as 0:412");
     world.with(|state| state.behind = Some((12, 3)));
     let answer = get(&world, "/api/v1/events").await;
-    assert_eq!((answer.status, answer.header("x-weir-behind-events"), answer.header("x-weir-behind-seconds")), (200, "12", "3"));
+    assert_eq!(
+        (answer.status, answer.header("x-weir-behind-events"), answer.header("x-weir-behind-seconds")),
+        (200, "12", "3")
+    );
 }

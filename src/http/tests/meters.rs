@@ -31,7 +31,10 @@ async fn a_meter_is_created_shown_listed_and_deleted() {
     assert_eq!((answer.status, answer.text.as_str(), answer.header("x-weir-position")), (204, "", "0:2"));
     assert_eq!(get(&world, "/api/v1/meters").await.json(), json!([]));
     let shown = get(&world, &format!("/api/v1/meters/{id}")).await.json();
-    assert_eq!((&shown["deletedAt"], &shown["updatedAt"]), (&json!("2025-03-01T12:00:05Z"), &json!("2025-03-01T12:00:05Z")));
+    assert_eq!(
+        (&shown["deletedAt"], &shown["updatedAt"]),
+        (&json!("2025-03-01T12:00:05Z"), &json!("2025-03-01T12:00:05Z"))
+    );
     assert_eq!(get(&world, "/api/v1/meters?includeDeleted=true").await.json(), json!([shown]));
     let answer = get(&world, "/api/v1/meters/job_seconds").await;
     assert_eq!((answer.status, answer.detail().as_str()), (404, "not found error: meter not found: job_seconds"));
@@ -61,7 +64,10 @@ async fn a_taken_slug_is_a_conflict() {
     let world = world();
     create(&world, meter("a")).await;
     let answer = create(&world, meter("a")).await;
-    assert_eq!((answer.status, answer.detail().as_str()), (409, "conflict error: meter with the same slug already exists"));
+    assert_eq!(
+        (answer.status, answer.detail().as_str()),
+        (409, "conflict error: meter with the same slug already exists")
+    );
 }
 
 #[actix_web::test]

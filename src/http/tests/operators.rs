@@ -15,7 +15,8 @@ async fn send(world: &Arc<World>, event: Value) {
 async fn an_event_is_explained_by_every_meter_of_its_type() {
     let world = world();
     post_json(&world, "/api/v1/meters", meter("seconds")).await;
-    let unique = json!({"slug": "regions", "aggregation": "UNIQUE_COUNT", "eventType": "job", "valueProperty": "$.region"});
+    let unique =
+        json!({"slug": "regions", "aggregation": "UNIQUE_COUNT", "eventType": "job", "valueProperty": "$.region"});
     post_json(&world, "/api/v1/meters", unique).await;
     let late = json!({"slug": "late", "aggregation": "COUNT", "eventType": "job", "eventFrom": "2025-03-02T00:00:00Z"});
     post_json(&world, "/api/v1/meters", late).await;
@@ -27,8 +28,18 @@ async fn an_event_is_explained_by_every_meter_of_its_type() {
     let explained = answer.json()[0].clone();
     assert_eq!((&explained["fate"], &explained["position"]), (&json!("counts"), &json!("0:4")));
     assert_eq!(explained["summary"], "counts in 2 of 4 meters of its type");
-    let by_meter: Vec<_> = explained["meters"].as_array().unwrap().iter()
-        .map(|meter| (meter["slug"].as_str().unwrap(), meter["counted"].as_bool().unwrap(), meter["value"].as_str(), meter["reason"].as_str()))
+    let by_meter: Vec<_> = explained["meters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|meter| {
+            (
+                meter["slug"].as_str().unwrap(),
+                meter["counted"].as_bool().unwrap(),
+                meter["value"].as_str(),
+                meter["reason"].as_str(),
+            )
+        })
         .collect();
     assert_eq!(
         by_meter,
@@ -67,12 +78,19 @@ async fn duplicates_and_conflicts_name_the_event_that_counts() {
         state.conflicts = vec![StoredConflict { event: state.events[2].clone(), winner }];
     });
     let explained = get(&world, "/api/v1/events/explain?id=a").await.json();
-    let fates: Vec<_> = explained.as_array().unwrap().iter().map(|event| (event["fate"].clone(), event["winner"].clone())).collect();
-    assert_eq!(fates, [(json!("conflict"), json!("0:0")), (json!("duplicate"), json!("0:0")), (json!("counts"), json!(null))]);
+    let fates: Vec<_> =
+        explained.as_array().unwrap().iter().map(|event| (event["fate"].clone(), event["winner"].clone())).collect();
+    assert_eq!(
+        fates,
+        [(json!("conflict"), json!("0:0")), (json!("duplicate"), json!("0:0")), (json!("counts"), json!(null))]
+    );
     assert_eq!(explained[2]["summary"], "no meter found for event type: job");
 
     let listed = get(&world, "/api/v1/conflicts").await.json();
-    assert_eq!((&listed[0]["position"], &listed[0]["winner"], &listed[0]["event"]["id"]), (&json!("0:2"), &json!("0:0"), &json!("a")));
+    assert_eq!(
+        (&listed[0]["position"], &listed[0]["winner"], &listed[0]["event"]["id"]),
+        (&json!("0:2"), &json!("0:0"), &json!("a"))
+    );
     assert_eq!(get(&world, "/api/v1/conflicts?before=0:2").await.json(), json!([]));
     for query in ["before=x", "limit=0", "limit=1001"] {
         assert_eq!(get(&world, &format!("/api/v1/conflicts?{query}")).await.status, 400, "{query}");
@@ -85,7 +103,10 @@ async fn an_event_that_is_not_there_cannot_be_explained() {
     let answer = get(&world, "/api/v1/events/explain?id=x&source=s").await;
     assert_eq!((answer.status, answer.detail().as_str()), (404, "not found error: no event with id x and source s"));
     let answer = get(&world, "/api/v1/events/explain?source=s").await;
-    assert_eq!((answer.status, answer.detail().as_str()), (400, "parameter \"id\" in query has an error: value is required but missing"));
+    assert_eq!(
+        (answer.status, answer.detail().as_str()),
+        (400, "parameter \"id\" in query has an error: value is required but missing")
+    );
 }
 
 fn poisoned(world: &World) -> String {
@@ -101,7 +122,10 @@ async fn a_quarantined_event_is_shown_and_redriven_once() {
     let position = poisoned(&world);
     let entry = get(&world, &format!("/api/v1/quarantine/{position}")).await.json();
     assert_eq!(get(&world, "/api/v1/quarantine").await.json(), json!([entry]));
-    assert_eq!((&entry["state"], &entry["stage"], &entry["id"]), (&json!("quarantined"), &json!("validator"), &json!("poison")));
+    assert_eq!(
+        (&entry["state"], &entry["stage"], &entry["id"]),
+        (&json!("quarantined"), &json!("validator"), &json!("poison"))
+    );
     assert_eq!(entry["data"], json!({"seconds": 4, "region": "eu"}));
 
     let path = format!("/api/v1/quarantine/{position}/redrive");
@@ -123,9 +147,15 @@ async fn a_quarantined_event_is_dropped_with_a_reason() {
     assert_eq!(post_json(&world, &path, json!({})).await.status, 400);
     assert_eq!(post_json(&world, &path, json!({"reason": "test data"})).await.json()["state"], "dropped");
     let again = post_json(&world, &path, json!({"reason": "test data"})).await;
-    assert_eq!((again.status, again.detail().as_str()), (409, "conflict error: the event at 0:0 was already dropped, by the record at 0:2"));
+    assert_eq!(
+        (again.status, again.detail().as_str()),
+        (409, "conflict error: the event at 0:0 was already dropped, by the record at 0:2")
+    );
     let nobody = post_json(&world, "/api/v1/quarantine/0:99/redrive", json!({})).await;
-    assert_eq!((nobody.status, nobody.detail().as_str()), (404, "not found error: no quarantined event at position 0:99"));
+    assert_eq!(
+        (nobody.status, nobody.detail().as_str()),
+        (404, "not found error: no quarantined event at position 0:99")
+    );
     assert_eq!(get(&world, "/api/v1/quarantine/x").await.status, 400);
 }
 
@@ -141,9 +171,15 @@ async fn health_is_red_with_its_reason() {
         state.sick = Some("no progress for 12 s, 40 events behind".to_string());
     });
     let answer = get(&world, "/health/ready").await;
-    assert_eq!((answer.status, answer.json()), (503, json!({"status": "failing", "reason": "not accepted: the disk is full"})));
+    assert_eq!(
+        (answer.status, answer.json()),
+        (503, json!({"status": "failing", "reason": "not accepted: the disk is full"}))
+    );
     let answer = get(&world, "/health/line").await;
-    assert_eq!((answer.status, answer.json()["reason"].as_str()), (503, Some("no progress for 12 s, 40 events behind")));
+    assert_eq!(
+        (answer.status, answer.json()["reason"].as_str()),
+        (503, Some("no progress for 12 s, 40 events behind"))
+    );
     assert_eq!(get(&world, "/health/live").await.status, 200);
 }
 

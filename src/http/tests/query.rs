@@ -30,7 +30,13 @@ async fn with_meter() -> Arc<World> {
 async fn an_answer_has_exact_numbers_and_the_clients_own_bounds() {
     let world = with_meter().await;
     world.with(|state| {
-        state.rows = vec![row("2025-03-01T00:00:00Z", "2025-03-02T00:00:00Z", None, &[], "12345678901234567890.1234567890123456789012345678")]
+        state.rows = vec![row(
+            "2025-03-01T00:00:00Z",
+            "2025-03-02T00:00:00Z",
+            None,
+            &[],
+            "12345678901234567890.1234567890123456789012345678",
+        )]
     });
     let path = "/api/v1/meters/job/query?from=2025-03-01T02:00:00%2B02:00&to=2025-03-02T00:00:00.000Z";
     let answer = get(&world, path).await;
@@ -52,7 +58,8 @@ async fn windows_are_shown_on_the_querys_clock() {
             row("2025-03-09T08:00:00Z", "2025-03-10T07:00:00Z", Some("a"), &["eu"], "1000000000000000000000000000000"),
         ]
     });
-    let path = "/api/v1/meters/job/query?windowSize=DAY&windowTimeZone=America/Los_Angeles&groupBy=subject&groupBy=region";
+    let path =
+        "/api/v1/meters/job/query?windowSize=DAY&windowTimeZone=America/Los_Angeles&groupBy=subject&groupBy=region";
     let answer = get(&world, path).await;
     assert_eq!(answer.json()["windowSize"], "DAY");
     assert!(answer.text.contains("\"value\":1000000000000000000000000000000,"), "{}", answer.text);

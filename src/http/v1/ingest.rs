@@ -7,6 +7,7 @@
 use crate::http::DoorState;
 use crate::http::POSITION;
 use crate::http::body::{self, Bounds, Received};
+use crate::http::budget::Held;
 use crate::http::ingest::{self, Form, Limits};
 use crate::http::problem::Problem;
 use crate::ports::event_log::Append;
@@ -25,9 +26,11 @@ pub async fn ingest(request: HttpRequest, payload: Payload, state: Data<DoorStat
     let bounds = Bounds {
         bytes_max: state.settings.body_bytes_max,
         timeout: Duration::from_millis(state.settings.body_timeout_ms),
+        budget: &state.budget,
     };
     let received = body::read(payload, request.headers(), bounds).await?;
-    let append = parse(received, form, &state).await?;
+    // The body's part of the budget is given back when its records are in the log.
+    let (append, _held) = parse(received, form, &state).await?;
     let (events, bytes) = (append.lengths.len() as u64, append.records.len() as u64);
     let frontier = state.ingest.append(append).await?;
     state.stats.accepted(events, bytes);
@@ -53,7 +56,7 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
     }
 }
 
-async fn parse(received: Received, form: Form, state: &Data<DoorState>) -> Result<Append, Problem> {
+async fn parse(received: Received, form: Form, state: &Data<DoorState>) -> Result<(Append, Held), Problem> {
     if !received.is_compressed() && received.sent_bytes() <= PARSE_INLINE_BYTES_MAX {
         return unfold_and_parse(received, form, state);
     }
@@ -65,7 +68,9 @@ async fn parse(received: Received, form: Form, state: &Data<DoorState>) -> Resul
     })?
 }
 
-fn unfold_and_parse(received: Received, form: Form, state: &DoorState) -> Result<Append, Problem> {
-    let body = received.decompress()?;
-    Ok(ingest::parse(&body, form, &state.namespace, Limits::from(&state.settings))?)
+fn unfold_and_parse(received: Received, form: Form, state: &DoorState) -> Result<(Append, Held), Problem> {
+    let mut body = received.decompress()?;
+    body.held.grow(body.bytes.len())?;
+    let append = ingest::parse(&body.bytes, form, &state.namespace, Limits::from(&state.settings))?;
+    Ok((append, body.held))
 }

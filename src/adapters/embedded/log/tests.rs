@@ -64,6 +64,17 @@ fn append(log: &EmbeddedLog, append: Append) -> Result<Range, AppendError> {
     block_on(log.append(append)).map(|appended| appended.ranges[0])
 }
 
+/// Waits for other threads; what never comes fails the test instead of hanging it.
+fn wait_while(mut still: impl FnMut() -> bool) {
+    for _ in 0..20_000 {
+        if !still() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    panic!("waited in vain");
+}
+
 /// Everything from `from` to the end, read in pieces.
 fn read_from(
     log: &EmbeddedLog,
@@ -121,14 +132,10 @@ fn one_sync_answers_everything_that_queued_during_the_one_before() {
     let before = disk.counts().syncs;
     let answers: Vec<Range> = std::thread::scope(|threads| {
         let first = threads.spawn(|| append(&log, events("first", 1, 10)));
-        while disk.counts().writes == 1 || log.snapshot().queued_appends > 0 {
-            std::thread::yield_now();
-        }
+        wait_while(|| disk.counts().writes == 1 || log.snapshot().queued_appends > 0);
         let log = &log;
         let rest: Vec<_> = (0..60).map(|i| threads.spawn(move || append(log, events(&i.to_string(), 2, 10)))).collect();
-        while log.snapshot().queued_appends < 60 {
-            std::thread::yield_now();
-        }
+        wait_while(|| log.snapshot().queued_appends < 60);
         assert_eq!(log.durable_end(), Frontier::at(0, 0), "nothing is readable before its sync");
         disk.let_syncs_go();
         [first].into_iter().chain(rest).map(|thread| thread.join().unwrap().unwrap()).collect()
@@ -150,19 +157,13 @@ fn a_full_queue_refuses_before_anything_is_written() {
     disk.hold_syncs();
     std::thread::scope(|threads| {
         let writing = threads.spawn(|| append(&log, events("a", 1, 10)));
-        while disk.counts().writes == 1 || log.snapshot().queued_appends > 0 {
-            std::thread::yield_now();
-        }
+        wait_while(|| disk.counts().writes == 1 || log.snapshot().queued_appends > 0);
         let queued = threads.spawn(|| append(&log, events("b", 1, 10)));
-        while log.snapshot().queued_appends < 1 {
-            std::thread::yield_now();
-        }
+        wait_while(|| log.snapshot().queued_appends < 1);
         assert!(log.room().is_ok());
         assert!(refused(append(&log, events("big", 1, 1 << 20))).contains("wait for the disk"), "too many bytes");
         let queued_too = threads.spawn(|| append(&log, events("c", 1, 10)));
-        while log.snapshot().queued_appends < 2 {
-            std::thread::yield_now();
-        }
+        wait_while(|| log.snapshot().queued_appends < 2);
         assert!(refused(append(&log, events("d", 1, 10))).contains("wait for the disk"));
         assert!(log.room().is_err());
         disk.let_syncs_go();
@@ -213,9 +214,7 @@ fn a_failed_write_is_answered_unknown_too() {
     let log = open(&disk, small()).unwrap();
     disk.fail_next_writes(1);
     assert!(matches!(append(&log, events("lost", 1, 10)), Err(AppendError::Unknown { .. })));
-    while log.room().is_err() {
-        std::thread::yield_now();
-    }
+    wait_while(|| log.room().is_err());
     assert_eq!(append(&log, events("next", 1, 10)).unwrap(), Range::new(0, 1, 2));
 }
 
@@ -428,9 +427,7 @@ fn the_next_segment_begins_in_blocks_that_were_written_ahead() {
     let settings = Settings { preallocate: true, segment_bytes_max: 16 << 10, ..small() };
     let log = open(&disk, settings.clone()).unwrap();
     // The first segment was begun in a hurry; the log moves on once the spare is there.
-    while !disk.exists(&segment::spare_path()) {
-        std::thread::yield_now();
-    }
+    wait_while(|| !disk.exists(&segment::spare_path()));
     while log.snapshot().segments < 2 {
         append(&log, events("a", 1, 10)).unwrap();
     }

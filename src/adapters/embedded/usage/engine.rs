@@ -33,6 +33,8 @@ pub struct Engine {
     pub settings: Settings,
     pub key: HashKey,
     pub cache: Arc<BlockCache>,
+    /// Files that the last end left unfinished, and this start dropped.
+    pub unfinished_dropped: u64,
     pub before_commit: BeforeCommit,
     pub queries: Arc<Semaphore>,
     // state
@@ -67,6 +69,7 @@ pub struct Found {
     pub version: Version,
     pub control_file: ControlFile,
     pub cache: Arc<BlockCache>,
+    pub unfinished_dropped: u64,
 }
 
 impl Engine {
@@ -77,7 +80,7 @@ impl Engine {
         before_commit: BeforeCommit,
         found: Found,
     ) -> Self {
-        let Found { ledger, version, control_file, cache } = found;
+        let Found { ledger, version, control_file, cache, unfinished_dropped } = found;
         Self {
             queries: Arc::new(Semaphore::new(settings.queries_max)),
             next_file: AtomicU64::new(ledger.next_file),
@@ -99,6 +102,7 @@ impl Engine {
             settings,
             key,
             cache,
+            unfinished_dropped,
             before_commit,
         }
     }

@@ -9,6 +9,7 @@ mod apply;
 mod backfill;
 mod bell;
 pub mod blocks;
+pub mod check;
 pub mod control;
 mod engine;
 mod files;
@@ -27,7 +28,7 @@ mod seal;
 mod settings;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod threads;
 mod tiers;
 mod version;
@@ -43,10 +44,10 @@ use crate::domain::metering::Batch;
 use crate::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery};
 use crate::domain::position::{Frontier, Position};
 use crate::domain::record::Control;
+use crate::ports::id_index::ClaimRequest;
 use crate::ports::usage_store::{
     ApplyError, KnownMeter, QuarantineEntry, ReadError, StoreSnapshot, StoredConflict, UsageAnswer, UsageStore,
 };
-use crate::ports::id_index::ClaimRequest;
 use async_trait::async_trait;
 use bell::lock;
 use engine::Engine;

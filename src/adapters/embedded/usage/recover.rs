@@ -23,7 +23,7 @@ pub fn recover(disk: &Arc<dyn Disk>, settings: &Settings) -> Result<Found, Fault
     let dir = Path::new(DIR);
     disk.create_dir(dir).map_err(|error| failed("cannot be made", &error))?;
     let ledger = manifest::load::<Ledger>(&**disk, dir, MANIFEST)?.unwrap_or_default();
-    drop_unlisted(&**disk, &ledger)?;
+    let unfinished_dropped = drop_unlisted(&**disk, &ledger)?;
     let cache = BlockCache::new(settings.cache_bytes_max);
     let (control_file, controls) = open_controls(disk, &ledger.durable)?;
     let mut version = Version::empty();
@@ -35,17 +35,20 @@ pub fn recover(disk: &Arc<dyn Disk>, settings: &Settings) -> Result<Found, Fault
     version.work = ledger.work;
     version.minutes_from = ledger.minutes_from;
     version.removed = ledger.removed;
-    Ok(Found { ledger, version, control_file, cache })
+    Ok(Found { ledger, version, control_file, cache, unfinished_dropped })
 }
 
-/// What a crash left behind: files that were written and never committed, and such that were no longer needed.
-fn drop_unlisted(disk: &dyn Disk, ledger: &Ledger) -> Result<(), Fault> {
+/// What a crash left behind: files that were written and never committed, and such that were no longer needed. Says
+/// how many.
+fn drop_unlisted(disk: &dyn Disk, ledger: &Ledger) -> Result<u64, Fault> {
+    let mut dropped = 0;
     let names = disk.list(Path::new(DIR)).map_err(|error| failed("cannot be listed", &error))?;
     let listed = |name: &String| ledger.files.contains(name) || ledger.runs.iter().any(|run| run.name == *name);
     for name in names.iter().filter(|name| FileKind::owns(name) && !listed(name)) {
         disk.remove(&files::path(name)).map_err(|error| failed(&format!("{name} cannot be removed"), &error))?;
+        dropped += 1;
     }
-    Ok(())
+    Ok(dropped)
 }
 
 /// What was kept beyond the durable frontier comes again by the log.

@@ -33,6 +33,7 @@ impl Engine {
             merge_bytes_in: work.merge_bytes_in,
             merge_bytes_out: work.merge_bytes_out,
             merge_backlog: self.merge_backlog(&version),
+            unfinished_files_dropped: self.unfinished_dropped,
             jobs: jobs(&version),
         }
     }

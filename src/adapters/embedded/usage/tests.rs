@@ -2,8 +2,9 @@
 //! minutes, backfills, restarts, kills and power cuts.
 
 mod crashes;
-mod model;
-mod story;
+mod limits;
+pub mod model;
+pub mod story;
 
 use super::*;
 use crate::adapters::embedded::disk::SimDisk;
@@ -13,10 +14,10 @@ use story::{Dice, KEY, Story};
 
 /// Events of a story and the days they are spread over.
 const EVENTS: u64 = 1_500;
-const DAYS: i64 = 40;
+pub const DAYS: i64 = 40;
 
 /// Everything happens early.
-fn hasty() -> Settings {
+pub fn hasty() -> Settings {
     Settings {
         seal_events_max: 60,
         minute_keep_days: 2,
@@ -34,7 +35,7 @@ fn open(disk: &SimDisk, settings: Settings) -> Result<Arc<EmbeddedUsage>, Fault>
     EmbeddedUsage::open(Arc::new(disk.clone()), settings, KEY, Box::new(|covers| Ok(covers.clone())))
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
 }
 
@@ -67,13 +68,13 @@ async fn compare(store: &EmbeddedUsage, story: &Story, dice: &mut Dice, question
     }
 }
 
-fn any_question(story: &Story, dice: &mut Dice) -> UsageQuery {
+pub fn any_question(story: &Story, dice: &mut Dice) -> UsageQuery {
     let meter = dice.pick(&story.meters).clone();
     question(dice, &meter, DAYS)
 }
 
 /// Waits until the store's threads have nothing to do.
-async fn settle(store: &EmbeddedUsage) {
+pub async fn settle(store: &EmbeddedUsage) {
     store.seal_now();
     for _ in 0..20_000 {
         let snapshot = store.snapshot();

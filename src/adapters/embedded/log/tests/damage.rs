@@ -100,18 +100,12 @@ fn a_valid_frame_behind_a_hole_is_not_kept() {
         let log = &log;
         let queue = |name| threads.spawn(move || append(log, events(name, 2, 100)));
         let mut unanswered = vec![queue("a")];
-        while disk.counts().writes == writes {
-            std::thread::yield_now();
-        }
+        wait_while(|| disk.counts().writes == writes);
         unanswered.extend([queue("b"), queue("c"), queue("d")]);
-        while log.snapshot().queued_appends < 3 {
-            std::thread::yield_now();
-        }
+        wait_while(|| log.snapshot().queued_appends < 3);
         // The first of them becomes durable, the others are one group that is written and not synced.
         disk.let_syncs_go();
-        while log.durable_end() == Frontier::at(0, 2) {
-            std::thread::yield_now();
-        }
+        wait_while(|| log.durable_end() == Frontier::at(0, 2));
         for thread in unanswered {
             thread.join().unwrap().unwrap();
         }

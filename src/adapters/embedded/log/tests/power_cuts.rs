@@ -157,9 +157,7 @@ fn killed_before_the_sync(seed: u64) -> SimDisk {
     std::thread::scope(|threads| {
         let writes = disk.counts().writes;
         let waiting = threads.spawn(|| append(&log, events("written", 3, 3000)));
-        while disk.counts().writes == writes {
-            std::thread::yield_now();
-        }
+        wait_while(|| disk.counts().writes == writes);
         let next = disk.kill();
         assert!(matches!(waiting.join().unwrap(), Err(AppendError::Unknown { .. })));
         next

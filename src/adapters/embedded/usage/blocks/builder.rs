@@ -285,9 +285,9 @@ struct Envelopes {
 
 impl Envelopes {
     fn code(&mut self, event: &EventView<'_>, form: TimeForm) -> u32 {
-        let flags = u64::from(event.dataschema.is_some()) * HAS_SCHEMA
-            | u64::from(event.datacontenttype.is_some()) * HAS_CONTENT_TYPE
-            | u64::from(!event.extensions.is_empty()) * HAS_EXTENSIONS;
+        let flags = (u64::from(event.dataschema.is_some()) * HAS_SCHEMA)
+            | (u64::from(event.datacontenttype.is_some()) * HAS_CONTENT_TYPE)
+            | (u64::from(!event.extensions.is_empty()) * HAS_EXTENSIONS);
         let texts =
             [event.source, event.specversion, event.dataschema.unwrap_or(""), event.datacontenttype.unwrap_or("")];
         self.wanted.clear();

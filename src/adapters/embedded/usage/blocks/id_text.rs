@@ -26,7 +26,7 @@ pub(super) fn pack(id: &str, out: &mut Vec<u8>) -> u64 {
         out.extend_from_slice(text);
         PLAIN
     };
-    (text.len() as u64) << KIND_BITS | kind
+    ((text.len() as u64) << KIND_BITS) | kind
 }
 
 fn pack_hex(text: &[u8], out: &mut Vec<u8>) -> bool {
@@ -37,7 +37,7 @@ fn pack_hex(text: &[u8], out: &mut Vec<u8>) -> bool {
             out.truncate(start);
             return false;
         }
-        out.push(high << 4 | low);
+        out.push((high << 4) | low);
     }
     true
 }

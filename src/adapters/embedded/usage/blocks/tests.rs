@@ -251,7 +251,7 @@ proptest! {
         let found = scanned(&[merged], &everything);
         // In file order, duplicates last.
         let mut sorted = expected.clone();
-        sorted.sort_by(|a, b| order(a).cmp(&order(b)));
+        sorted.sort_by_key(order);
         prop_assert_eq!(found, sorted);
     }
 
@@ -372,7 +372,8 @@ fn a_scan_for_one_subject_reads_few_of_many_blocks() {
     let seeds: Vec<Seed> = (0..200).map(|i| plain((i % 4) as u8, i, builder::BLOCK_BYTES)).collect();
     let (files, all, _) = files(&disk, &[seeds]);
     let subjects = ["subject-2".to_string()];
-    let times = [1_600_000_000_000_000_000..1_600_000_000_000_000_000 + 10 * 250_000_000];
+    let tick = |n: i64| 1_600_000_000_000_000_000 + n * 250_000_000;
+    let times = [tick(0)..tick(8), tick(8)..tick(10)];
     let scan = BlockScan { subjects: Some(&subjects), times: Some(&times), ..BlockScan::default() };
     assert_eq!(by_offset(scanned(&files, &scan)), naive(&all, &scan));
     assert!(files[0].blocks_read() <= 6, "{} reads: root, one or two pages, two blocks", files[0].blocks_read());

@@ -83,13 +83,16 @@ fn redriven_alike(all: &mut [Logged]) {
     }
 }
 
-fn made(parts: &[Vec<Seed>], tail: &[Seed]) -> (SimDisk, Vec<Arc<BlockFile>>, Vec<Arc<Batch>>, Vec<Logged>) {
+/// Files, a tail, and all that is in them.
+type Made = (Vec<Arc<BlockFile>>, Vec<Arc<Batch>>, Vec<Logged>);
+
+fn made(parts: &[Vec<Seed>], tail: &[Seed]) -> Made {
     let disk = SimDisk::new(1);
     let (files, mut all, end) = files(&disk, parts);
     let (tail, to) = logged(tail, end);
     let batch = batch(&tail, Range::new(0, end, to));
     all.extend(tail);
-    (disk, files, vec![batch], all)
+    (files, vec![batch], all)
 }
 
 proptest! {
@@ -105,7 +108,7 @@ proptest! {
         id in proptest::option::of("[0-9a-e]{1,2}"),
         subjects in proptest::option::of(proptest::collection::vec(0u8..5, 0..3)),
     ) {
-        let (_disk, files, tail, all) = made(&parts, &tail);
+        let (files, tail, all) = made(&parts, &tail);
         let time = |tick: i64| Instant::from_nanos(BEGIN_NS + tick * TICK_NS);
         let accepted = |n: i64| Instant::from_nanos(1_700_000_000_000_000_000 + n * 1_000);
         let query = EventsQuery {
@@ -131,7 +134,7 @@ proptest! {
         limit in 1usize..6,
         before in proptest::option::of(0u64..150),
     ) {
-        let (_disk, files, tail, all) = made(&parts, &tail);
+        let (files, tail, all) = made(&parts, &tail);
         let before = before.map(|offset| Position::new(0, offset));
         let is_conflict = |event: &&Logged| matches!(event.fate, Fate::Conflict { .. });
         let in_namespace = |event: &&Logged| decode_event(&event.record).unwrap().namespace == "default";

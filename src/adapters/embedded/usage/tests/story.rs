@@ -59,6 +59,34 @@ pub struct Told {
     pub id: String,
 }
 
+impl Told {
+    pub fn data(&self) -> String {
+        let value = self.value.map_or("\"many\"".to_string(), |value| format!("{value}e-2"));
+        let region = self.region.map_or(String::new(), |region| format!(",\"region\":\"{region}\""));
+        format!("{{\"value\":{value}{region}}}")
+    }
+
+    /// Appends its record.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let (data, time) = (self.data(), Instant::from_nanos(self.time));
+        let view = EventView {
+            namespace: NAMESPACE,
+            id: &self.id,
+            source: "test",
+            event_type: self.event_type,
+            subject: &self.subject,
+            specversion: "1.0",
+            time_text: Some(&time.to_rfc3339()),
+            time: Some(time),
+            dataschema: None,
+            datacontenttype: None,
+            extensions: "",
+            data: Some(&data),
+        };
+        encode_event(&view, out);
+    }
+}
+
 #[derive(Debug, Clone)]
 pub enum Line {
     Event(Told),
@@ -191,7 +219,11 @@ impl Story {
 
     /// The batch of `[from, to)`, as it comes out of the line.
     pub fn batch(&self, from: u64, to: u64) -> Batch {
-        let mut catalog = Arc::new(Catalog::empty(KEY));
+        self.batch_under(Arc::new(Catalog::empty(KEY)), from, to)
+    }
+
+    /// The same, where this catalog was in force before the story began.
+    pub fn batch_under(&self, mut catalog: Arc<Catalog>, from: u64, to: u64) -> Batch {
         let mut chunks: Vec<Chunk> = Vec::new();
         let mut open = Pen::default();
         for line in &self.lines {
@@ -227,26 +259,9 @@ struct Pen {
 
 impl Pen {
     fn write(&mut self, told: &Told, partition: u32, catalog: &Catalog) {
-        let value = told.value.map_or("\"many\"".to_string(), |value| format!("{}e-2", value));
-        let region = told.region.map_or(String::new(), |region| format!(",\"region\":\"{region}\""));
-        let data = format!("{{\"value\":{value}{region}}}");
-        let time = Instant::from_nanos(told.time);
-        let view = EventView {
-            namespace: NAMESPACE,
-            id: &told.id,
-            source: "test",
-            event_type: told.event_type,
-            subject: &told.subject,
-            specversion: "1.0",
-            time_text: Some(&time.to_rfc3339()),
-            time: Some(time),
-            dataschema: None,
-            datacontenttype: None,
-            extensions: "",
-            data: Some(&data),
-        };
+        let (data, time) = (told.data(), Instant::from_nanos(told.time));
         let (start, event) = (self.bytes.len() as u32, self.events.len() as u32);
-        encode_event(&view, &mut self.bytes);
+        told.encode(&mut self.bytes);
         let (end, position) = (self.bytes.len() as u32, Position::new(partition, told.offset));
         let (at, accepted_at, fate) = (told.offset, told.accepted_at, told.fate);
         self.events.push(Event { start, end, at, position, accepted_at, fate });

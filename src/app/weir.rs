@@ -1,0 +1,235 @@
+//! One running weir: what is started in which order, and stopped in the reverse one.
+//!
+//! Start: data directory locked → log, ids, usage opened → line started → meters of the file → door opened.
+//! Stop: door closed (answers under way are finished) → line drained → everything applied made durable → log closed.
+//! Whatever part of that a hard end skips, the next start makes up for: the log is the truth.
+
+use super::settings::Settings;
+use super::telemetry::{Metrics, Observed};
+use crate::actors::{Line, LineHandle, LinePorts, PoisonProbe, Probe};
+use crate::adapters::embedded::Embedded;
+use crate::adapters::embedded::disk::RealDisk;
+use crate::adapters::embedded::lock::DataDirLock;
+use crate::http::{DoorState, HttpStats, Parts};
+use crate::pipeline;
+use crate::ports::event_log::LogSnapshot;
+use crate::ports::id_index::IndexSnapshot;
+use crate::ports::line::LineView;
+use crate::ports::usage_store::StoreSnapshot;
+use crate::ports::{Clock, EventLog, IdIndex, UsageStore};
+use crate::services::meters_file;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Exit code when the line gave up: what supervises weir starts it again.
+const GAVE_UP: i32 = 70;
+
+/// weir could not start; the text says why, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+fn failed(what: impl std::fmt::Display) -> StartError {
+    StartError(what.to_string())
+}
+
+/// A running weir. Dropping it without [`Weir::stop`] stops it as well, unheard.
+pub struct Weir {
+    running: Option<Running>,
+    thread: Option<JoinHandle<Result<(), String>>>,
+}
+
+/// What others may reach of it.
+struct Running {
+    address: SocketAddr,
+    stop: tokio::sync::oneshot::Sender<()>,
+    embedded: Arc<Embedded>,
+}
+
+impl Weir {
+    /// Starts with the built-in topology.
+    pub fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        Self::start_with(settings, pipeline::DEFAULT, "pipeline.toml", clock)
+    }
+
+    /// Starts with a topology of one's own; `name` is what its mistakes are reported under.
+    pub fn start_with(
+        settings: Settings,
+        topology: &str,
+        name: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let (topology, name) = (topology.to_string(), name.to_string());
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("weir".into()).spawn(move || {
+            let system = actix_rt::System::new();
+            system.block_on(live(settings, topology, name, clock, tell))
+        });
+        let thread = thread.map_err(failed)?;
+        match told.recv() {
+            Ok(running) => Ok(Self { running: Some(running), thread: Some(thread) }),
+            // It ended before it ran: its own words say why.
+            Err(_) => match thread.join() {
+                Ok(Err(why)) => Err(StartError(why)),
+                Ok(Ok(())) => Err(failed("weir ended while it was starting")),
+                Err(_) => Err(failed("weir panicked while it was starting; the log above says where")),
+            },
+        }
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("it runs until it is stopped")
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.running().address
+    }
+
+    /// What log, id index and usage store say of themselves.
+    pub fn snapshots(&self) -> (LogSnapshot, IndexSnapshot, StoreSnapshot) {
+        let embedded = &self.running().embedded;
+        (embedded.log.snapshot(), embedded.index.snapshot(), embedded.usage.snapshot())
+    }
+
+    /// Stops in order.
+    pub fn stop(mut self) -> Result<(), String> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        // A receiver that is gone has stopped already.
+        let _ = self.running.take().map(|running| running.stop.send(()));
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Err("weir panicked; the log above says where".to_string()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        if let Err(why) = self.end() {
+            tracing::error!(why, "weir did not stop in order; nothing that was acknowledged is lost");
+        }
+    }
+}
+
+/// A weir's whole life, on its own thread.
+async fn live(
+    settings: Settings,
+    topology: String,
+    name: String,
+    clock: Arc<dyn Clock>,
+    tell: mpsc::Sender<Running>,
+) -> Result<(), String> {
+    let graph = pipeline::compile(&topology, &name, &crate::actors::stages::catalogue()).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        format!("the topology has mistakes:\n{}", lines.join("\n"))
+    })?;
+    graph.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    // Bound first: a port in use is found before any file is touched.
+    let listener = listen(&settings.listen)?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    create_data_dir(&settings.data)?;
+    let _lock = DataDirLock::take(&settings.data).map_err(|fault| fault.to_string())?;
+    let disk =
+        RealDisk::open(settings.data.clone()).map_err(|error| format!("{}: {error}", settings.data.display()))?;
+    let embedded = Embedded::open(Arc::new(disk), clock.clone(), settings.embedded.clone());
+    let embedded = Arc::new(embedded.map_err(|fault| fault.to_string())?);
+    let line = start_line(&settings, graph, &embedded, clock.clone()).await.map_err(|fault| fault.to_string())?;
+    let line = Arc::new(line);
+    let state = Arc::new(door(&settings, &embedded, &line, clock));
+    if let Some(file) = &settings.meters {
+        ensure_meters(file, &settings.namespace, &state).await?;
+    }
+    let server = crate::http::serve(state, listener).map_err(|error| format!("{address}: {error}"))?;
+    let door = server.handle();
+    let served = actix_rt::spawn(server);
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    if tell.send(Running { address, stop, embedded: embedded.clone() }).is_err() {
+        return Err("nobody waits for this weir".to_string());
+    }
+    // A sender that is dropped means the same as one that sends.
+    let _ = stopped.await;
+    door.stop(true).await;
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the door did not end in order");
+    }
+    if !line.drain(Duration::from_millis(settings.shutdown.drain_max_ms)).await {
+        tracing::warn!("the line did not finish in time; what it had in hand is read again at the next start");
+    }
+    embedded.close().await.map_err(|fault| fault.to_string())
+}
+
+fn listen(address: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).map_err(|error| {
+        format!(
+            "cannot listen on {address}: {error}. Is another weir running there? Name another address with --listen"
+        )
+    })
+}
+
+fn create_data_dir(path: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(path).map_err(|error| {
+        format!("cannot create the data directory {}: {error}. Name another with --data", path.display())
+    })
+}
+
+async fn start_line(
+    settings: &Settings,
+    graph: pipeline::Graph,
+    embedded: &Arc<Embedded>,
+    clock: Arc<dyn Clock>,
+) -> Result<LineHandle, crate::domain::fault::Fault> {
+    let ports = LinePorts {
+        log: embedded.log.clone(),
+        index: embedded.index.clone(),
+        store: embedded.usage.clone(),
+        clock,
+        key: embedded.key,
+    };
+    let poison = settings.testing.poison_stage.clone().zip(settings.testing.poison_id_prefix.clone());
+    let probe = poison.map(|(stage, id_prefix)| Arc::new(PoisonProbe::new(stage, id_prefix)) as Arc<dyn Probe>);
+    let exit = Box::new(|why: &str| {
+        tracing::error!(why, "the line cannot go on: weir ends, to be started again");
+        std::process::exit(GAVE_UP);
+    });
+    Line::start(graph, ports, probe, exit).await
+}
+
+fn door(settings: &Settings, embedded: &Arc<Embedded>, line: &Arc<LineHandle>, clock: Arc<dyn Clock>) -> DoorState {
+    let stats = Arc::new(HttpStats::default());
+    let observed = Observed {
+        log: embedded.log.clone(),
+        index: embedded.index.clone(),
+        store: embedded.usage.clone(),
+        line: line.clone() as Arc<dyn LineView>,
+        http: stats.clone(),
+    };
+    DoorState::new(Parts {
+        log: embedded.log.clone(),
+        store: embedded.usage.clone(),
+        freshness: line.clone(),
+        line: line.clone(),
+        clock,
+        metrics: Arc::new(Metrics::of(observed)),
+        stats,
+        settings: settings.http.clone(),
+        namespace: settings.namespace.clone(),
+    })
+}
+
+async fn ensure_meters(file: &Path, namespace: &str, state: &DoorState) -> Result<(), String> {
+    let named = |what: String| format!("{}: {what}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
+    let drafts = meters_file::parse(&text).map_err(|error| named(error.to_string()))?;
+    let ensured =
+        meters_file::ensure(&state.meters, namespace, drafts).await.map_err(|error| named(error.to_string()))?;
+    tracing::info!(created = ?ensured.created, kept = ensured.kept.len(), "meters of {}", file.display());
+    Ok(())
+}
