@@ -9,7 +9,7 @@ use crate::domain::digest::payload_digest;
 use crate::domain::fault::Fault;
 use crate::domain::metering::query::UsageQuery;
 use crate::domain::metering::{Batch, Catalog, Chunk, Event, Fate, Measure};
-use crate::domain::position::{Position, Range};
+use crate::domain::position::Position;
 use crate::domain::record::{self, Control, Kind};
 use crate::domain::time::{Instant, MINUTE_NS};
 use crate::ports::event_log::{Append, LogSlice};
@@ -222,6 +222,10 @@ fn through_kills_and_power_cuts_every_acknowledged_event_counts_once_and_segment
                     crashes += 1;
                 }
             }
+            // A last time, onto a disk that stays on.
+            disk = disk.kill();
+            drop(embedded);
+            embedded = open(&disk).expect("the directory again");
             run_until_done(&embedded).await;
             compare(&embedded, &story, &questions(&story, &mut dice, 30), seed).await;
         });

@@ -177,7 +177,7 @@ impl MeterState {
             return None;
         }
         let mut state = self.clone();
-        state.counted_from.retain(|partition, from| *from < durable.next(*partition));
+        state.counted_from.retain(|partition, from| *from <= durable.next(*partition));
         state.gone = state.gone.filter(|gone| durable.has(gone.at));
         state.rows_removed &= state.rowless();
         Some(state)

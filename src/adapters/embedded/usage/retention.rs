@@ -64,7 +64,7 @@ impl Engine {
     fn needs(&self, state: &super::ledger::MeterState, file: &BlockFile) -> bool {
         let range = file.summary().range;
         let missing = state.missing(range.partition, u64::MAX);
-        !state.rowless() && missing.start < range.to && range.from < missing.end
+        !state.rowless() && !missing.is_empty() && missing.start < range.to && range.from < missing.end
     }
 }
 
