@@ -15,7 +15,7 @@
 use super::bytes::{put, put_instants, put_signed};
 use super::frame::{Kind, Packer};
 use super::id_text;
-use super::time_text::TimeForm;
+use super::time_text::{TimeForm, TimeText};
 use super::zone::Key;
 use crate::domain::metering::Fate;
 use crate::domain::position::Position;
@@ -71,6 +71,7 @@ pub(super) struct BlockBuilder {
     data: String,
     extensions: String,
     time_texts: String,
+    time_buffer: TimeText,
 }
 
 impl BlockBuilder {
@@ -93,7 +94,7 @@ impl BlockBuilder {
 
     pub fn push(&mut self, place: &Place, event: &EventView<'_>) {
         let time = event.instant(place.accepted_at).nanos();
-        let form = TimeForm::of(event.time_text, time);
+        let form = TimeForm::of(event.time_text, time, &mut self.time_buffer);
         self.except(place);
         self.ats.push(place.at);
         self.accepted.push(place.accepted_at.nanos());

@@ -8,7 +8,8 @@
 
 use super::bytes::Damage;
 
-/// Of zstd. Level 3 saves 4 % on the benchmark's stream and costs twice the time (measured).
+/// Of zstd. Measured on 338-byte events: level 1 gives 34.5 bytes at 900 ns to write one, level 3 34.0 at 970, level -1
+/// 39.2 at 770.
 const LEVEL: i32 = 1;
 const CRC_BYTES: usize = 4;
 const HEAD_BYTES: usize = CRC_BYTES + 1;

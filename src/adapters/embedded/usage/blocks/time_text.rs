@@ -7,6 +7,8 @@ use super::bytes::Damage;
 
 const DAY_S: i64 = 86_400;
 const SECOND_NS: i64 = 1_000_000_000;
+/// Bytes of `2025-03-01T`.
+const DATE_BYTES: usize = 11;
 /// Bytes of `2025-03-01T10:00:00`.
 const CLOCK_BYTES: usize = 19;
 /// The longest text that is derived: nine digits and an offset.
@@ -31,12 +33,10 @@ pub(super) enum TimeForm {
 
 impl TimeForm {
     /// The form from which `text` follows byte for byte.
-    pub fn of(text: Option<&str>, nanos: i64) -> Self {
+    pub fn of(text: Option<&str>, nanos: i64, buffer: &mut TimeText) -> Self {
         let Some(text) = text else { return Self::Absent };
-        let derived = Self::guess(text.as_bytes()).filter(|form| {
-            let mut buffer = TimeText::new();
-            form.render(nanos, &mut buffer).is_ok_and(|derived| derived == text)
-        });
+        let derived = Self::guess(text.as_bytes())
+            .filter(|form| form.render(nanos, buffer).is_ok_and(|derived| derived == text));
         derived.unwrap_or(Self::Verbatim)
     }
 
@@ -89,7 +89,6 @@ impl TimeForm {
         let Self::Derived { digits, offset_min } = self else { return Err(Damage("a time is not derived")) };
         let minutes = offset_min.unwrap_or(0);
         let local_s = nanos.div_euclid(SECOND_NS) + minutes * 60;
-        out.length = 0;
         out.clock(local_s);
         if digits > 0 {
             out.push(b'.');
@@ -100,9 +99,9 @@ impl TimeForm {
             None => out.push(b'Z'),
             Some(offset) => {
                 out.push(if offset < 0 { b'-' } else { b'+' });
-                out.number(offset.abs() / 60, 2);
+                out.pair(offset.abs() / 60);
                 out.push(b':');
-                out.number(offset.abs() % 60, 2);
+                out.pair(offset.abs() % 60);
             }
         }
         Ok(out.as_str())
@@ -113,15 +112,23 @@ fn digit(byte: u8) -> Option<u8> {
     byte.is_ascii_digit().then(|| byte - b'0')
 }
 
-/// A text of a time, without an allocation.
+/// A text of a time, without an allocation; used again and again, it keeps the date from one to the next.
 pub(super) struct TimeText {
     bytes: [u8; TEXT_BYTES_MAX],
     length: usize,
+    /// Whose date stands in `bytes`, in days since the epoch.
+    day: Option<i64>,
+}
+
+impl Default for TimeText {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl TimeText {
     pub fn new() -> Self {
-        Self { bytes: [0; TEXT_BYTES_MAX], length: 0 }
+        Self { bytes: [0; TEXT_BYTES_MAX], length: 0, day: None }
     }
 
     fn as_str(&self) -> &str {
@@ -133,7 +140,15 @@ impl TimeText {
         self.length += 1;
     }
 
-    fn number(&mut self, mut number: i64, width: usize) {
+    /// Two digits.
+    fn pair(&mut self, number: i64) {
+        self.push(b'0' + (number / 10) as u8);
+        self.push(b'0' + (number % 10) as u8);
+    }
+
+    fn number(&mut self, number: i64, width: usize) {
+        // Nine digits at most: dividing 32 bits is cheaper.
+        let mut number = number as u32;
         for at in (self.length..self.length + width).rev() {
             self.bytes[at] = b'0' + (number % 10) as u8;
             number /= 10;
@@ -141,9 +156,27 @@ impl TimeText {
         self.length += width;
     }
 
-    /// Year, month and day by the well-known arithmetic over 400-year eras; instants are in the years 1677 to 2262.
+    /// Begins with the date and the time of day.
     fn clock(&mut self, local_s: i64) {
-        let day = local_s.div_euclid(DAY_S) + EPOCH_DAY;
+        let day = local_s.div_euclid(DAY_S);
+        if self.day == Some(day) {
+            self.length = DATE_BYTES;
+        } else {
+            self.date(day);
+            self.day = Some(day);
+        }
+        let second = local_s.rem_euclid(DAY_S);
+        self.pair(second / 3_600);
+        self.push(b':');
+        self.pair(second / 60 % 60);
+        self.push(b':');
+        self.pair(second % 60);
+    }
+
+    /// Year, month and day by the well-known arithmetic over 400-year eras; instants are in the years 1677 to 2262.
+    fn date(&mut self, day: i64) {
+        self.length = 0;
+        let day = day + EPOCH_DAY;
         let era_day = day.rem_euclid(146_097);
         let era_year = (era_day - era_day / 1_460 + era_day / 36_524 - era_day / 146_096) / 365;
         let year_day = era_day - (365 * era_year + era_year / 4 - era_year / 100);
@@ -152,16 +185,10 @@ impl TimeText {
         let year = day.div_euclid(146_097) * 400 + era_year + i64::from(month <= 2);
         self.number(year, 4);
         self.push(b'-');
-        self.number(month, 2);
+        self.pair(month);
         self.push(b'-');
-        self.number(year_day - (153 * march_month + 2) / 5 + 1, 2);
+        self.pair(year_day - (153 * march_month + 2) / 5 + 1);
         self.push(b'T');
-        let second = local_s.rem_euclid(DAY_S);
-        self.number(second / 3_600, 2);
-        self.push(b':');
-        self.number(second / 60 % 60, 2);
-        self.push(b':');
-        self.number(second % 60, 2);
     }
 }
 
@@ -188,10 +215,24 @@ mod tests {
         ];
         for (text, form) in table {
             let nanos = Instant::parse(text).unwrap().nanos();
-            assert_eq!(TimeForm::of(Some(text), nanos), form, "{text}");
+            assert_eq!(TimeForm::of(Some(text), nanos, &mut TimeText::new()), form, "{text}");
         }
-        assert_eq!(TimeForm::of(Some(""), 0), TimeForm::Verbatim);
-        assert_eq!(TimeForm::of(None, 0), TimeForm::Absent);
+        assert_eq!(TimeForm::of(Some(""), 0, &mut TimeText::new()), TimeForm::Verbatim);
+        assert_eq!(TimeForm::of(None, 0, &mut TimeText::new()), TimeForm::Absent);
+    }
+
+    #[test]
+    fn a_buffer_that_is_used_again_keeps_no_wrong_date() {
+        let form = TimeForm::Derived { digits: 0, offset_min: None };
+        let mut buffer = TimeText::new();
+        for (second, text) in [
+            (86_399, "1970-01-01T23:59:59Z"),
+            (86_400, "1970-01-02T00:00:00Z"),
+            (86_401, "1970-01-02T00:00:01Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(form.render(second * SECOND_NS, &mut buffer), Ok(text));
+        }
     }
 
     proptest! {
@@ -202,7 +243,7 @@ mod tests {
             let mut buffer = TimeText::new();
             let text = form.render(nanos, &mut buffer).unwrap().to_owned();
             prop_assert_eq!(TimeForm::from_code(form.code()), Ok(form));
-            let again = TimeForm::of(Some(&text), nanos);
+            let again = TimeForm::of(Some(&text), nanos, &mut TimeText::new());
             prop_assert_eq!(again, form);
             if offset.is_none() {
                 prop_assert_eq!(Instant::parse(&text).map_or(nanos, Instant::nanos), nanos);
@@ -211,7 +252,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in ".{0,40}", nanos in any::<i64>(), code in any::<u64>()) {
-            TimeForm::of(Some(&text), nanos);
+            TimeForm::of(Some(&text), nanos, &mut TimeText::new());
             if let Ok(form) = TimeForm::from_code(code) {
                 let _ = form.render(nanos, &mut TimeText::new());
             }

@@ -17,6 +17,10 @@ use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+/// Events that are fetched into the cache together.
+const FETCHED: usize = 64;
+const CACHE_LINE_BYTES: usize = 64;
+
 /// Sorts, compresses, writes, syncs and reads back the events of consecutive batches. What a fault leaves is removed.
 pub(super) fn write(disk: &dyn Disk, path: &Path, batches: &[Arc<Batch>]) -> Result<FileSummary, Fault> {
     let range = covered(batches)?;
@@ -43,16 +47,30 @@ fn covered(batches: &[Arc<Batch>]) -> Result<Range, Fault> {
 fn fill(mut writer: FileWriter<'_>, chunks: &[&Chunk], sorted: &Sorted) -> Result<FileSummary, Fault> {
     let mut hasher = EventHasher::default();
     let mut expected = Proof::default();
-    for reference in &sorted.whole {
-        let (chunk, event) = reference.find(chunks);
-        expected.add(hasher.of_record(event.at, event.accepted_at, chunk.record(event)));
-        writer.push(&Place::of_event(event), &view(chunk, event)?)?;
+    for group in sorted.whole.chunks(FETCHED) {
+        fetch(group, chunks);
+        for reference in group {
+            let (chunk, event) = reference.find(chunks);
+            expected.add(hasher.of_record(event.at, event.accepted_at, chunk.record(event)));
+            writer.push(&Place::of_event(event), &view(chunk, event)?)?;
+        }
     }
     for row in &sorted.duplicates {
         expected.add(hasher.of_record(row.at, row.accepted_at, &[]));
         writer.push_duplicate(*row)?;
     }
     writer.finish(expected)
+}
+
+/// Touches the events and their records. In file order they lie all over the memory: touched one after the other they
+/// are waited for together, used one after the other each is waited for by itself (measured: a third of all time).
+fn fetch(group: &[Reference], chunks: &[&Chunk]) {
+    let starts = group.iter().fold(0, |sum, reference| sum ^ reference.find(chunks).1.start);
+    let lines = group.iter().flat_map(|reference| {
+        let (chunk, event) = reference.find(chunks);
+        chunk.record(event).iter().step_by(CACHE_LINE_BYTES)
+    });
+    std::hint::black_box((starts, lines.fold(0, |sum, byte| sum ^ byte)));
 }
 
 fn view<'c>(chunk: &'c Chunk, event: &Event) -> Result<EventView<'c>, Fault> {
