@@ -30,12 +30,12 @@ impl Usage {
 
     /// A meter's usage, in the order clients rely on. Counting nothing, without windows and groups, is one row with 0: clients rely on it.
     pub async fn query(&self, query: UsageQuery) -> Result<UsageAnswer, ReadError> {
-        let nothing = zero_row(&query);
+        let (nothing, windowed) = (zero_row(&query), query.window.is_some());
         let mut answer = self.store.usage(query).await?;
         if answer.rows.is_empty() {
             answer.rows.extend(nothing);
         }
-        order_rows(&mut answer.rows);
+        order(&mut answer.rows, windowed);
         Ok(answer)
     }
 
@@ -52,6 +52,14 @@ impl Usage {
         limit: usize,
     ) -> Result<Vec<StoredConflict>, ReadError> {
         self.store.conflicts(namespace, before, limit).await
+    }
+}
+
+/// Without windows each row begins at its own first event, which says nothing about order: subject and groups alone do.
+fn order(rows: &mut [UsageRow], windowed: bool) {
+    match windowed {
+        true => order_rows(rows),
+        false => rows.sort_by(|a, b| b.subject.cmp(&a.subject).then_with(|| a.groups.cmp(&b.groups))),
     }
 }
 

@@ -118,15 +118,16 @@ fn rows(body: &str) -> Vec<Row> {
     #[serde(rename_all = "camelCase")]
     struct WireRow {
         value: Box<serde_json::value::RawValue>,
-        window_start: jiff::Timestamp,
-        window_end: jiff::Timestamp,
+        window_start: String,
+        window_end: String,
         subject: Option<String>,
         group_by: BTreeMap<String, String>,
     }
     let wire: Wire = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+    let instant = |text: &str| -> i128 { text.parse::<jiff::Timestamp>().expect("an RFC 3339 time").as_nanosecond() };
     let row = |row: WireRow| Row {
-        start_ns: row.window_start.as_nanosecond(),
-        end_ns: row.window_end.as_nanosecond(),
+        start_ns: instant(&row.window_start),
+        end_ns: instant(&row.window_end),
         subject: row.subject,
         groups: row.group_by.into_iter().filter(|(name, _)| name != "subject").collect(),
         value: row.value.get().to_string(),

@@ -2,7 +2,7 @@
 //! accepted. It shares no code with weir; numbers are integers of millionths, windows are found by walking minutes.
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::{Timestamp, ZonedDateTime};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A member of `data` as it was sent.
@@ -254,18 +254,18 @@ fn value(events: &[&Event], meter: &Meter) -> Option<String> {
 /// The calendar window that holds the instant, in a zone.
 pub fn window(at_ns: i128, size: &str, zone: &str) -> (i128, i128) {
     let zone = TimeZone::get(zone).expect("a zone of the database");
-    let at = Timestamp::from_nanosecond(at_ns).expect("a time of this era").to_zoned(zone);
+    let at = Timestamp::from_nanosecond(at_ns).expect("a time of this era").to_zoned_datetime(zone);
     let (start, end) = match size {
         "DAY" => {
             let start = at.start_of_day().expect("days of this era start");
             let next = at.date().tomorrow().expect("days of this era have a next one");
-            (start, next.to_zoned(at.time_zone().clone()).expect("midnight").start_of_day().expect("midnight"))
+            (start, next.to_zoned_datetime(at.time_zone().clone()).expect("midnight").start_of_day().expect("midnight"))
         }
         "MONTH" => {
             let first = at.date().first_of_month();
             let next = at.date().last_of_month().tomorrow().expect("months of this era have a next one");
             let start = |date: jiff::civil::Date| {
-                date.to_zoned(at.time_zone().clone()).and_then(|zoned| zoned.start_of_day()).expect("midnight")
+                date.to_zoned_datetime(at.time_zone().clone()).and_then(|zoned| zoned.start_of_day()).expect("midnight")
             };
             (start(first), start(next))
         }
@@ -278,14 +278,14 @@ pub fn window(at_ns: i128, size: &str, zone: &str) -> (i128, i128) {
 
 /// From the instant back to (or forth to the next) start of a clock stretch of so many minutes: local time is a
 /// multiple of it there, or the clocks have just been changed by something that is not.
-fn walk(at: &Zoned, step: i64, minutes: i64) -> Zoned {
-    let seconds = |zoned: &Zoned| i64::from(zoned.minute()) * 60 + i64::from(zoned.second());
+fn walk(at: &ZonedDateTime, step: i64, minutes: i64) -> ZonedDateTime {
+    let seconds = |zoned: &ZonedDateTime| i64::from(zoned.minute()) * 60 + i64::from(zoned.second());
     let length = minutes * 60;
     let whole = at.timestamp().as_second();
     let mut now = whole + i64::from(step > 0);
     loop {
-        let here = Timestamp::from_second(now).expect("a time of this era").to_zoned(at.time_zone().clone());
-        let before = Timestamp::from_second(now - 1).expect("a time of this era").to_zoned(at.time_zone().clone());
+        let here = Timestamp::from_second(now).expect("a time of this era").to_zoned_datetime(at.time_zone().clone());
+        let before = Timestamp::from_second(now - 1).expect("a time of this era").to_zoned_datetime(at.time_zone().clone());
         let change = i64::from(here.offset().seconds()) - i64::from(before.offset().seconds());
         if seconds(&here) % length == 0 || change % length != 0 {
             return here;
