@@ -1,27 +1,26 @@
-//! A running line: wired from the compiled graph, watched, stopped in order, and seen from outside.
+//! Starting a line: what it stands on, its machine, its threads. The running line is in [`handle`].
 
-use super::runtime::conductor::{AnySeat, Board, Conductor, Post, Status, watch_conductor};
-use super::runtime::joiner::Joiner;
+mod handle;
+mod wiring;
+
+use super::runtime::conductor::{AnySeat, Board, Conductor, Post, watch_conductor};
 use super::runtime::machine::{Input, Machine, Policy, ReadOrder};
 use super::runtime::probe::Probe;
 use super::runtime::quarantine::QuarantineLedger;
-use super::runtime::shell::Seat;
 use super::runtime::slot::StageRef;
-use super::runtime::stage::{Outlet, RetryPolicy, Shared};
+use super::runtime::stage::{RetryPolicy, Shared};
 use super::runtime::stats::StageStats;
 use super::runtime::workers::RestartPolicy;
 use super::source::Marks;
-use super::stages::{Plan, World, plan};
+use super::stages::{Plan, World};
 use crate::domain::digest::HashKey;
 use crate::domain::fault::Fault;
 use crate::domain::metering::Batch;
 use crate::domain::position::Frontier;
 use crate::pipeline::{Graph, LineSettings, Node};
-use crate::ports::line::{Freshness, LineSnapshot, LineView, Sickness, StageSnapshot, Wait};
 use crate::ports::{Clock, EventLog, IdIndex, UsageStore};
-use async_trait::async_trait;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -32,8 +31,6 @@ const RETRY_BACKOFF_MS: [u64; 2] = [20, 5_000];
 const LINE_RESTART_WITHIN_MS: u64 = 600_000;
 /// The process ends when the conductor has not answered the watchdog for this long.
 const CONDUCTOR_DEAD_AFTER: Duration = Duration::from_secs(30);
-/// Room in a mailbox beyond what the credits of one generation can fill: outdated batches that wait to be shed.
-const MAILBOX_SPARE: usize = 64;
 
 /// What the line stands on.
 #[derive(Clone)]
@@ -111,7 +108,7 @@ impl Line {
             ledger: ledger.clone(),
             marks: marks.clone(),
         };
-        let (stages, seats) = wire(&graph, &world, &shared);
+        let (stages, seats) = wiring::wire(&graph, &world, &shared);
         let (drained_tx, drained) = watch::channel(false);
         let board = Arc::new(Board::default());
         let exit: Arc<dyn Fn(&str) + Send + Sync> = exit.into();
@@ -183,78 +180,6 @@ fn restart_policy(node: &Node) -> RestartPolicy {
     }
 }
 
-/// Makes seats from the last stage to the first, for each needs the slots of the next one.
-fn wire(graph: &Graph, world: &World, shared: &Arc<Shared>) -> (Vec<Staged>, Vec<(Arc<str>, AnySeat)>) {
-    let mailbox_max = graph.line.batches_in_flight_max * 2 + MAILBOX_SPARE;
-    let (mut stages, mut seats) = (Vec::new(), Vec::new());
-    let mut next: Option<Vec<StageRef<Batch>>> = None;
-    let mut end: usize = graph.stages.iter().map(|node| node.width).sum();
-    for node in graph.stages.iter().rev() {
-        let workers = end - node.width..end;
-        end = workers.start;
-        let name: Arc<str> = node.name.as_str().into();
-        let (plan, stats) = (plan(node, world), Arc::new(StageStats::default()));
-        let joiner = (node.width > 1).then(|| Mutex::new(Joiner::default()));
-        let outlet = next.take().map(|next| Arc::new(Outlet { joiner, next }));
-        let ground = Ground { stage: name.clone(), outlet, shared: shared.clone(), stats: stats.clone(), mailbox_max };
-        let slots = match &plan {
-            Plan::Source(blueprint) => {
-                let slot = StageRef::default();
-                seats.push((
-                    name,
-                    AnySeat::Source(Arc::new(ground.seat(workers.start, slot.clone(), blueprint.clone()))),
-                ));
-                Slots::Source(slot)
-            }
-            Plan::Stage(blueprint) => {
-                let slots: Vec<StageRef<Batch>> = workers.clone().map(|_| StageRef::default()).collect();
-                for (worker, slot) in workers.clone().zip(&slots).rev() {
-                    seats.push((
-                        name.clone(),
-                        AnySeat::Stage(Arc::new(ground.seat(worker, slot.clone(), blueprint.clone()))),
-                    ));
-                }
-                next = Some(slots.clone());
-                Slots::Stage(slots)
-            }
-        };
-        stages.push(Staged { node: node.clone(), plan, stats, slots, workers });
-    }
-    stages.reverse();
-    seats.reverse();
-    (stages, seats)
-}
-
-/// What the seats of one stage have in common.
-struct Ground {
-    stage: Arc<str>,
-    outlet: Option<Arc<Outlet>>,
-    shared: Arc<Shared>,
-    stats: Arc<StageStats>,
-    mailbox_max: usize,
-}
-
-impl Ground {
-    fn seat<I: super::runtime::stage::Payload>(
-        &self,
-        worker: usize,
-        slot: StageRef<I>,
-        blueprint: Arc<dyn super::runtime::Blueprint<I>>,
-    ) -> Seat<I> {
-        Seat {
-            worker,
-            stage: self.stage.clone(),
-            slot,
-            blueprint,
-            outlet: self.outlet.clone(),
-            shared: self.shared.clone(),
-            stats: self.stats.clone(),
-            mailbox_max: self.mailbox_max,
-            abort: Arc::default(),
-        }
-    }
-}
-
 /// All that the line's own thread needs.
 struct Start {
     machine: Machine,
@@ -275,15 +200,13 @@ impl Start {
         system.block_on(async move {
             let post = |(stage, seat)| Post { stage, arbiter: actix_rt::Arbiter::new(), seat };
             let posts: Vec<Post> = self.seats.into_iter().map(post).collect();
-            let source = posts.iter().find_map(|post| match &post.seat {
-                AnySeat::Source(seat) => Some(seat.slot.clone()),
-                AnySeat::Stage(_) => None,
-            });
+            let (source, sink) = ends(&posts).expect("the compiler gives every graph one source and one sink");
             let arbiters: Vec<_> = posts.iter().map(|post| post.arbiter.handle()).collect();
             let conductor = Conductor {
                 machine: self.machine,
                 posts,
-                source: source.expect("the compiler gives every graph one source"),
+                source,
+                sink,
                 source_stats: self.source_stats,
                 log: self.log,
                 shared: self.shared,
@@ -302,113 +225,10 @@ impl Start {
     }
 }
 
-impl LineHandle {
-    /// Stops in order: nothing more is read, what is in flight is applied, the stages end. True when all of it was; false
-    /// when `at_most` was over first, which loses nothing: it is read again after the next start.
-    pub async fn drain(&self, at_most: Duration) -> bool {
-        self.shared.report(Input::Shutdown);
-        let mut drained = self.drained.clone();
-        let in_time = tokio::time::timeout(at_most, drained.wait_for(|drained| *drained))
-            .await
-            .is_ok_and(|waited| waited.is_ok());
-        if in_time {
-            let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-            threads.iter().for_each(|thread| thread.thread().unpark());
-            let joined =
-                tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
-            return joined.is_ok_and(|joined| joined);
-        }
-        false
-    }
-
-    fn status(&self) -> MutexGuard<'_, Status> {
-        self.board.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Age of the oldest record that is not applied, in milliseconds.
-    fn freshness_ms(&self, applied: &Frontier) -> u64 {
-        let now = self.ports.clock.now().nanos();
-        let oldest = self.marks.oldest(applied);
-        oldest.map_or(0, |at| u64::try_from(now.saturating_sub(at.nanos()) / 1_000_000).unwrap_or_default())
-    }
-
-    fn staged(&self, staged: &Staged, workers: &[(bool, u64)], phase: &str) -> StageSnapshot {
-        let own = workers.get(staged.workers.clone()).unwrap_or_default();
-        let state = match (own.iter().all(|(up, _)| *up), phase) {
-            (_, "drained") => "stopped",
-            (true, _) => "running",
-            (false, _) => "restarting",
-        };
-        let stats = &staged.stats;
-        StageSnapshot {
-            name: staged.node.name.clone(),
-            kind: staged.node.kind.clone(),
-            inputs: staged.node.inputs.clone(),
-            width: staged.node.width,
-            state: state.to_owned(),
-            messages: stats.messages.get(),
-            batches: stats.batches.get(),
-            events: stats.events.get(),
-            busy_us: stats.busy_us.get(),
-            blocked_us: stats.blocked_us.get(),
-            queue_depth: match &staged.slots {
-                Slots::Source(slot) => slot.queue_depth(),
-                Slots::Stage(slots) => slots.iter().map(StageRef::queue_depth).sum(),
-            },
-            restarts: own.iter().map(|(_, restarts)| restarts).sum(),
-            rejections: stats.rejections(),
-            handler_seconds: stats.handler.snapshot(),
-            detail: staged.plan.snapshot(),
-        }
-    }
-}
-
-#[async_trait]
-impl Freshness for LineHandle {
-    async fn wait(&self, target: Option<Frontier>, at_most: Duration) -> Wait {
-        let target = target.unwrap_or_else(|| self.ports.log.durable_end());
-        let mut changes = self.ports.store.applied_changes();
-        let reached = tokio::time::timeout(at_most, changes.wait_for(|applied| applied.covers(&target))).await;
-        if reached.is_ok_and(|reached| reached.is_ok()) {
-            return Wait::Reached;
-        }
-        let applied = self.ports.store.applied();
-        Wait::Behind { events: applied.behind(&target), seconds: self.freshness_ms(&applied).div_ceil(1_000) }
-    }
-}
-
-impl LineView for LineHandle {
-    fn snapshot(&self) -> LineSnapshot {
-        let status = self.status().clone();
-        let (log_end, applied) = (self.ports.log.durable_end(), self.ports.store.applied());
-        LineSnapshot {
-            generation: status.generation,
-            backlog_events: applied.behind(&log_end),
-            freshness_ms: self.freshness_ms(&applied),
-            durable: self.ports.store.durable(),
-            log_end,
-            applied,
-            in_flight_events: status.in_flight_events,
-            rewinds: status.rewinds,
-            line_restarts: status.line_restarts,
-            quarantined: self.ledger.lock().unwrap_or_else(PoisonError::into_inner).quarantined(),
-            stages: self.stages.iter().map(|stage| self.staged(stage, &status.workers, &status.phase)).collect(),
-            state: status.phase,
-        }
-    }
-
-    /// What the conductor says; and, should it not be able to say anything any more, what can be seen without it.
-    fn health(&self) -> Sickness {
-        let (end, applied) = (self.ports.log.durable_end(), self.ports.store.applied());
-        let waiting = applied.behind(&end);
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        if applied != progress.applied || waiting == 0 {
-            *progress = Progress { applied, at: Instant::now() };
-        }
-        let stuck = progress.at.elapsed();
-        let sickness = self.status().sickness.clone();
-        let unseen = stuck > Duration::from_millis(self.settings.stall_ms);
-        sickness
-            .or_else(|| unseen.then(|| format!("no progress for {} s with {waiting} events waiting", stuck.as_secs())))
+/// Where the line begins, and where it ends.
+fn ends(posts: &[Post]) -> Option<(StageRef<ReadOrder>, StageRef<Batch>)> {
+    match (&posts.first()?.seat, &posts.last()?.seat) {
+        (AnySeat::Source(source), AnySeat::Stage(sink)) => Some((source.slot.clone(), sink.slot.clone())),
+        _ => None,
     }
 }

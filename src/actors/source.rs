@@ -11,7 +11,7 @@ use super::runtime::{self, Context, Flow, Interrupt, Stage};
 use crate::domain::digest::HashKey;
 use crate::domain::fault::Fault;
 use crate::domain::metering::{Batch, Catalog, Chunk, Event, Fate};
-use crate::domain::position::{Position, Range};
+use crate::domain::position::{Frontier, Position, Range};
 use crate::domain::record::{Control, Kind, RecordError, decode_control};
 use crate::domain::time::Instant;
 use crate::pipeline::{self, Insane};
@@ -54,12 +54,14 @@ impl pipeline::Settings for Settings {
 pub struct Marks(Mutex<BTreeMap<(u32, u64), Instant>>);
 
 impl Marks {
-    fn sent(&self, range: Range, accepted_at: Instant) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((range.partition, range.to), accepted_at);
+    fn sent(&self, range: Range, accepted_at: Instant, applied: &Frontier) {
+        let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.retain(|(partition, to), _| *to > applied.next(*partition));
+        marks.insert((range.partition, range.to), accepted_at);
     }
 
     /// Forgets what `applied` has, and says when the oldest of the rest was accepted.
-    pub fn oldest(&self, applied: &crate::domain::position::Frontier) -> Option<Instant> {
+    pub fn oldest(&self, applied: &Frontier) -> Option<Instant> {
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         marks.retain(|(partition, to), _| *to > applied.next(*partition));
         marks.values().min().copied()
@@ -153,7 +155,7 @@ impl Stage<ReadOrder> for Source {
         lane.next = range.to;
         self.lanes.insert(partition, lane);
         if let Some(first) = batch.chunks.iter().find_map(|chunk| chunk.events.first()) {
-            self.marks.sent(range, first.accepted_at);
+            self.marks.sent(range, first.accepted_at, &self.store.applied());
         }
         // Said before it is sent: an acknowledgement must not come before the batch is known.
         cx.shared.report(Input::ReadDone { generation: order.generation, range, events: batch.events() as u64 });
@@ -171,7 +173,7 @@ impl Source {
         {
             return Ok(lane);
         }
-        if !self.store.applied().covers(&crate::domain::position::Frontier::at(from.partition, from.offset)) {
+        if !self.store.applied().covers(&Frontier::at(from.partition, from.offset)) {
             return Err(Interrupt::Rewind(format!("the store has less than {from}")));
         }
         self.counters.catalogs_built.inc();

@@ -46,6 +46,8 @@ struct Stage {
     incarnation: u64,
     orders: VecDeque<ReadOrder>,
     inbox: VecDeque<Batch>,
+    /// Begun and not finished: a rewind that comes meanwhile does not stop it.
+    in_hand: Option<Batch>,
     /// Does nothing until then.
     slow_until: u64,
 }
@@ -95,6 +97,7 @@ pub struct SimulatedLine {
     old: Vec<Batch>,
     // what is to go wrong
     faults_left: u32,
+    loses_next_ack: bool,
     pub fired: Fired,
     pub batches: u32,
     pub steps: u64,
@@ -143,6 +146,7 @@ impl SimulatedLine {
             outputs: Vec::new(),
             old: Vec::new(),
             faults_left: faults,
+            loses_next_ack: false,
             fired: Fired::default(),
             batches: 0,
             steps: 0,
@@ -252,7 +256,10 @@ impl SimulatedLine {
     fn conduct(&mut self) {
         match self.inputs.pop_front() {
             Some(input) => self.input(input),
-            None if self.stages.iter().all(|stage| stage.inbox.is_empty() && stage.orders.is_empty())
+            None if self
+                .stages
+                .iter()
+                .all(|stage| stage.inbox.is_empty() && stage.orders.is_empty() && stage.in_hand.is_none())
                 && self.recording.is_empty() =>
             {
                 let due_ms = self.machine.next_tick_ms().unwrap_or(self.now_ms + 250);
@@ -288,6 +295,10 @@ impl SimulatedLine {
             }
             Output::Abort { worker } => self.stages[worker] = Stage::default(),
             Output::Read(order) => self.stages[SOURCE].orders.push_back(order),
+            Output::Fence { generation, at } => {
+                let range = Range::new(at.partition, at.offset, at.offset);
+                self.stages[WRITER].inbox.push_back(Batch { generation, range, events: Vec::new() });
+            }
             Output::Quarantine { at, .. } => self.recording.push(at),
             Output::Drained | Output::Exit { .. } => {}
         }
@@ -324,14 +335,15 @@ impl SimulatedLine {
             if let Some(order) = self.stages[SOURCE].orders.pop_front() {
                 self.read(order);
             }
-        } else if let Some(mut batch) = self.stages[worker].inbox.pop_front() {
-            if batch.generation < self.generation {
-                return;
-            }
+        } else if let Some(batch) = self.stages[worker].in_hand.take() {
+            self.handle(worker, batch);
+        } else if let Some(mut batch) = self.stages[worker].inbox.pop_front()
+            && batch.generation >= self.generation
+        {
             if worker == BATCHER {
                 self.join(&mut batch);
             }
-            self.handle(worker, batch);
+            self.stages[worker].in_hand = Some(batch);
         }
     }
 
@@ -421,10 +433,17 @@ impl SimulatedLine {
                 self.applied = batch.range.to;
             }
         }
+        if std::mem::take(&mut self.loses_next_ack) {
+            self.fired.lost += 1;
+            return;
+        }
         self.inputs.push_back(Input::Acked { generation: batch.generation, applied: Frontier::at(0, self.applied) });
     }
 
     fn send(&mut self, worker: usize, batch: Batch) {
+        if batch.generation < self.generation {
+            return;
+        }
         if self.random.below(16) == 0 {
             self.old.push(batch.clone());
         }
@@ -475,7 +494,7 @@ impl SimulatedLine {
 
     fn random_fault(&mut self) {
         let worker = self.random.below(WORKERS as u64) as usize;
-        match self.random.below(8) {
+        match self.random.below(9) {
             0 | 1 if self.stages[worker].up => self.panic(worker),
             2 => {
                 let queue = &mut self.stages[worker].inbox;
@@ -505,6 +524,7 @@ impl SimulatedLine {
                 self.stages[worker].slow_until = self.steps + self.random.below(500);
             }
             6 => self.reset_store(),
+            8 => self.loses_next_ack = true,
             7 => {
                 self.fired.crashes += 1;
                 self.crash();
@@ -516,7 +536,7 @@ impl SimulatedLine {
     /// In the middle of a message: before its effect, or after the effect and before anybody hears of it.
     fn panic(&mut self, worker: usize) {
         self.fired.panics += 1;
-        let batch = self.stages[worker].inbox.pop_front().filter(|batch| batch.generation == self.generation);
+        let batch = self.stages[worker].in_hand.take();
         if let Some(batch) = &batch
             && self.random.below(2) == 0
         {
@@ -525,8 +545,9 @@ impl SimulatedLine {
                     claim(&mut self.index[*id as usize], *offset);
                 }),
                 WRITER => {
+                    self.loses_next_ack = true;
                     self.apply(batch.clone());
-                    self.inputs.pop_back();
+                    self.loses_next_ack = false;
                 }
                 _ => {}
             }

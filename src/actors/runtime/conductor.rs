@@ -7,10 +7,10 @@ use super::machine::{Input, Machine, Output, Phase, ReadOrder};
 use super::quarantine::QuarantineLedger;
 use super::shell::Seat;
 use super::slot::StageRef;
-use super::stage::Shared;
+use super::stage::{Flow, Interrupt, Shared};
 use super::stats::StageStats;
 use crate::domain::metering::Batch;
-use crate::domain::position::Position;
+use crate::domain::position::{Position, Range};
 use crate::domain::record::{Control, Kind, Quarantined, RecordBytes, decode_control, encode_control, peek};
 use crate::ports::event_log::{Append, EventLog};
 use crate::ports::line::Sickness;
@@ -63,6 +63,7 @@ pub struct Conductor {
     pub machine: Machine,
     pub posts: Vec<Post>,
     pub source: StageRef<ReadOrder>,
+    pub sink: StageRef<Batch>,
     pub source_stats: Arc<StageStats>,
     pub log: Arc<dyn EventLog>,
     pub shared: Arc<Shared>,
@@ -120,12 +121,8 @@ impl Conductor {
             Output::Raise { generation } => self.shared.generation.store(generation, Ordering::Release),
             Output::Spawn { worker, incarnation } => self.spawn(worker, incarnation),
             Output::Abort { worker } => self.abort(worker),
-            Output::Read(order) => {
-                if let Err(super::Interrupt::Rewind(why)) = self.source.deliver(order, None) {
-                    let applied = (self.shared.applied)();
-                    self.shared.report(Input::RewindAsked { generation: order.generation, why, applied });
-                }
-            }
+            Output::Read(order) => self.ask_rewind_unless(self.source.deliver(order, None), order.generation),
+            Output::Fence { generation, at } => self.fence(generation, at),
             Output::Quarantine { at, worker, reason } => {
                 self.quarantine(at, self.posts[worker].stage.to_string(), reason)
             }
@@ -133,6 +130,20 @@ impl Conductor {
                 self.drained.send_replace(true);
             }
             Output::Exit { why } => (self.exit)(&why),
+        }
+    }
+
+    fn fence(&self, generation: u64, at: Position) {
+        let range = Range::new(at.partition, at.offset, at.offset);
+        let empty = Batch { generation, range, chunks: Vec::new() };
+        self.ask_rewind_unless(self.sink.deliver(empty, None), generation);
+    }
+
+    /// What could not be delivered is not in flight.
+    fn ask_rewind_unless(&self, delivered: Flow, generation: u64) {
+        if let Err(Interrupt::Rewind(why)) = delivered {
+            let applied = (self.shared.applied)();
+            self.shared.report(Input::RewindAsked { generation, why, applied });
         }
     }
 

@@ -4,6 +4,8 @@
 //! no clock and draws its jitter from a seed, so the simulator drives the same code that the actors do. The conductor
 //! carries its inputs and outputs; it decides nothing.
 
+pub use super::signals::{Busy, End, Input, Output, Phase, Policy, ReadOrder};
+
 use super::jitter::Jitter;
 use super::lanes::{Lane, Lanes};
 use super::suspicion::{Failure, Finding, Piece, Suspicion};
@@ -16,143 +18,6 @@ use std::collections::VecDeque;
 const SMALL_BATCHES_MAX: usize = 2;
 /// A batch of less than this part of a full one is small.
 const SMALL_BATCH_PART: u64 = 4;
-
-/// The bounds of the line. Times in milliseconds.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    /// Credit: events in flight, in all partitions together.
-    pub window_events_max: u64,
-    pub batches_in_flight_max: usize,
-    /// Events one read may bring.
-    pub batch_events_max: u64,
-    /// With backlog and no progress for this long, the line rewinds and is red.
-    pub stall_ms: u64,
-    /// First and longest wait between rewinds that brought no progress.
-    pub rewind_backoff_ms: [u64; 2],
-    /// More quarantines than this within `quarantines_within_ms`, and the line stops: not the events are at fault.
-    pub quarantines_max: usize,
-    pub quarantines_within_ms: u64,
-    /// A second restart of the whole line within this long ends the process.
-    pub line_restart_within_ms: u64,
-}
-
-/// What happened.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// The log's durable end.
-    LogGrew(Frontier),
-    /// The source has read this range and sends it on.
-    ReadDone {
-        generation: u64,
-        range: Range,
-        events: u64,
-    },
-    /// The store's applied frontier after a batch of this generation.
-    Acked {
-        generation: u64,
-        applied: Frontier,
-    },
-    WorkerUp {
-        worker: usize,
-        incarnation: u64,
-    },
-    /// An actor ended, and was not asked to. `busy_with` is the batch in its hands; `applied` what the store has.
-    WorkerEnded {
-        worker: usize,
-        incarnation: u64,
-        end: End,
-        busy_with: Option<Busy>,
-        applied: Frontier,
-    },
-    /// Something could not be delivered, or the store misses what came before.
-    RewindAsked {
-        generation: u64,
-        why: String,
-        applied: Frontier,
-    },
-    /// The record of the quarantine that was asked for is durable, or could not be made so.
-    QuarantineDurable {
-        at: Position,
-    },
-    QuarantineFailed {
-        at: Position,
-        why: String,
-    },
-    /// Time has passed.
-    Tick {
-        applied: Frontier,
-    },
-    /// Stop in order.
-    Shutdown,
-}
-
-/// How an actor ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    Panic(String),
-    /// The world failed, and retrying in place was of no use.
-    Fault(String),
-    /// It stopped without being asked to.
-    Stopped,
-}
-
-/// The batch that an actor was working on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Busy {
-    pub generation: u64,
-    pub range: Range,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Batches of older generations are to be shed from now on.
-    Raise {
-        generation: u64,
-    },
-    /// Make a new actor; put it into its slot before it is reported up.
-    Spawn {
-        worker: usize,
-        incarnation: u64,
-    },
-    /// End this actor; no report is expected.
-    Abort {
-        worker: usize,
-    },
-    Read(ReadOrder),
-    /// Append the quarantine record for the event at this place in the log.
-    Quarantine {
-        at: Position,
-        worker: usize,
-        reason: String,
-    },
-    /// Nothing is in flight any more, and nothing will be read.
-    Drained,
-    /// The line cannot go on: end the process with a code that is not 0.
-    Exit {
-        why: String,
-    },
-}
-
-/// What the source is to read and send on as one batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadOrder {
-    pub generation: u64,
-    pub from: Position,
-    /// Exclusive; what lies beyond is not read, however little there is.
-    pub until: u64,
-    pub events_max: u64,
-}
-
-/// What the line is up to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Phase {
-    Running,
-    Draining,
-    Drained,
-    /// Stopped for a person to look at; the reason says at what.
-    Halted(String),
-}
 
 /// The state. See [`Machine::step`].
 #[derive(Debug)]
@@ -168,6 +33,8 @@ pub struct Machine {
     suspicion: Suspicion,
     /// The worker that panicked over the event that was found, and what it said.
     blamed: (usize, String),
+    /// The last generation in which the sink was asked for what it has in its hands.
+    fenced: u64,
     quarantine_retry_at_ms: Option<u64>,
     quarantines: VecDeque<u64>,
     line_restarted_at_ms: Option<u64>,
@@ -197,6 +64,7 @@ impl Machine {
             workers: workers.into_iter().map(Worker::new).collect(),
             suspicion: Suspicion::None,
             blamed: (0, String::new()),
+            fenced: 0,
             quarantine_retry_at_ms: None,
             quarantines: VecDeque::new(),
             line_restarted_at_ms: None,
@@ -215,7 +83,7 @@ impl Machine {
         match input {
             Input::LogGrew(end) => self.grew(&end, now_ms),
             Input::ReadDone { generation, range, events } => self.read_done(generation, range, events, now_ms),
-            Input::Acked { generation, applied } if generation == self.generation => self.acked(&applied, now_ms),
+            Input::Acked { generation, applied } if generation == self.generation => self.acked(&applied, now_ms, out),
             Input::Acked { .. } => {}
             Input::WorkerUp { worker, incarnation } => self.up(worker, incarnation),
             Input::WorkerEnded { worker, incarnation, end, busy_with, applied } => {
@@ -264,7 +132,7 @@ impl Machine {
         }
     }
 
-    fn acked(&mut self, applied: &Frontier, now_ms: u64) {
+    fn acked(&mut self, applied: &Frontier, now_ms: u64, out: &mut Vec<Output>) {
         if self.lanes.applied_to(applied) {
             self.progress_at_ms = now_ms;
             self.fruitless_rewinds = 0;
@@ -273,6 +141,9 @@ impl Machine {
         }
         for (partition, next) in applied.iter() {
             self.suspicion.passed(partition, next);
+        }
+        if let Some(at) = self.suspicion.fenced() {
+            self.quarantine(at, now_ms, out);
         }
     }
 
@@ -304,7 +175,8 @@ impl Machine {
             (Finding::Cut, _) => self.restart(worker, false, now_ms),
             (Finding::Found(at), End::Panic(reason)) => {
                 self.restart(worker, false, now_ms);
-                self.quarantine(at, worker, reason, now_ms, out);
+                self.note(format!("the event at {at} makes a stage panic: {reason}"));
+                self.blamed = (worker, reason);
             }
             (_, End::Fault(why)) => {
                 self.note(why);
@@ -364,7 +236,8 @@ impl Machine {
         }
     }
 
-    fn quarantine(&mut self, at: Position, worker: usize, reason: String, now_ms: u64, out: &mut Vec<Output>) {
+    fn quarantine(&mut self, at: Position, now_ms: u64, out: &mut Vec<Output>) {
+        let (worker, reason) = self.blamed.clone();
         let within_ms = self.policy.quarantines_within_ms;
         self.quarantines.retain(|before| now_ms.saturating_sub(*before) < within_ms);
         if self.quarantines.len() >= self.policy.quarantines_max {
@@ -376,8 +249,6 @@ impl Machine {
             return;
         }
         self.quarantines.push_back(now_ms);
-        self.blamed = (worker, reason.clone());
-        self.sick = Some(format!("the event at {at} makes a stage panic: {reason}"));
         out.push(Output::Quarantine { at, worker, reason });
     }
 
@@ -422,6 +293,8 @@ impl Machine {
         self.generation += 1;
         self.rewinds += 1;
         self.lanes.rewind(applied);
+        // What was applied on the quiet (an acknowledgement got lost, or came too late) is innocent all the same.
+        applied.iter().for_each(|(partition, next)| self.suspicion.passed(partition, next));
         out.push(Output::Raise { generation: self.generation });
     }
 
@@ -453,13 +326,24 @@ impl Machine {
             return;
         }
         if let Some((partition, piece)) = self.suspicion.piece(|partition| self.lanes.next(partition)) {
-            if let (Piece::Until(until), true) = (piece, self.lanes.is_quiet()) {
-                self.read(partition, until, out);
+            match piece {
+                Piece::Until(until) if self.lanes.is_quiet() => self.read(partition, until, out),
+                Piece::Wait if self.suspicion.is_fencing() => self.fence(partition, out),
+                _ => {}
             }
             return;
         }
         while let Some((partition, until)) = self.ready() {
             self.read(partition, until, out);
+        }
+    }
+
+    /// Once per generation: what is not answered is asked again after the next rewind.
+    fn fence(&mut self, partition: u32, out: &mut Vec<Output>) {
+        if self.fenced < self.generation {
+            self.fenced = self.generation;
+            let at = Position::new(partition, self.lanes.next(partition));
+            out.push(Output::Fence { generation: self.generation, at });
         }
     }
 
@@ -501,77 +385,8 @@ impl Machine {
     fn note(&mut self, why: String) {
         self.sick = Some(why);
     }
-
-    /// When [`Input::Tick`] is needed, at the latest; `None`: not before something happens.
-    pub fn next_tick_ms(&self) -> Option<u64> {
-        let respawns = self.workers.iter().filter_map(|worker| worker.respawn_at_ms);
-        let resume =
-            self.lanes.has_backlog().then_some(self.resume_at_ms).filter(|_| self.lanes.is_quiet() && self.all_up());
-        let resume = resume.filter(|_| self.phase == Phase::Running && self.suspicion.awaited().is_none());
-        let respawns = respawns.filter(|_| self.phase != Phase::Drained);
-        respawns.chain(resume).chain(self.quarantine_retry_at_ms).min()
-    }
-
-    /// Credits are used up while there is something to read: what limits the line is further down.
-    pub fn is_blocked(&self) -> bool {
-        let waiting = |(_, lane): (u32, &Lane)| lane.reading.is_none() && lane.next < lane.end;
-        self.phase == Phase::Running && self.lanes.iter().any(waiting) && !self.lanes.is_quiet()
-    }
-
-    /// Why the line is not healthy.
-    pub fn sickness(&self, now_ms: u64) -> Option<String> {
-        match &self.phase {
-            Phase::Halted(why) => Some(why.clone()),
-            _ if self.is_stalled(now_ms) => {
-                Some(self.sick.clone().unwrap_or_else(|| "backlog and no progress".to_owned()))
-            }
-            _ => self.sick.clone().filter(|_| self.lanes.has_backlog() || !self.all_up()),
-        }
-    }
-
-    pub fn phase(&self) -> &Phase {
-        &self.phase
-    }
-
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    pub fn is_up(&self, worker: usize) -> bool {
-        self.workers[worker].up
-    }
-
-    /// How often this worker was spawned again.
-    pub fn restarts(&self, worker: usize) -> u64 {
-        self.workers[worker].incarnation.saturating_sub(1)
-    }
-
-    pub fn is_halving(&self) -> bool {
-        matches!(self.suspicion, Suspicion::Halving { .. })
-    }
-
-    pub fn has_backlog(&self) -> bool {
-        self.lanes.has_backlog()
-    }
-
-    pub fn in_flight_events(&self) -> u64 {
-        self.lanes.events_in_flight()
-    }
-
-    pub fn rewinds(&self) -> u64 {
-        self.rewinds
-    }
-
-    pub fn line_restarts(&self) -> u64 {
-        self.line_restarts
-    }
-
-    /// What the machine knows the store to have.
-    pub fn applied(&self) -> Frontier {
-        self.lanes.applied()
-    }
 }
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
 mod tests;
+mod view;

@@ -11,6 +11,7 @@ pub mod machine;
 pub mod probe;
 pub mod quarantine;
 pub mod shell;
+pub mod signals;
 pub mod slot;
 pub mod stage;
 pub mod stats;

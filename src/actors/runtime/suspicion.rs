@@ -29,8 +29,18 @@ pub struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     pub at: Position,
+    pub stage: FoundStage,
+}
+
+/// How far its quarantine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundStage {
+    /// The sink may still have an older batch with this event in its hands, and count it: it is asked first.
+    Fencing,
+    /// The store does not have it and will not get it: its record is being written.
+    Recording,
     /// Its quarantine record is durable: the event is passed over from now on.
-    pub recorded: bool,
+    Recorded,
 }
 
 /// What a failure means.
@@ -84,13 +94,13 @@ impl Suspicion {
         let at = Position::new(range.partition, range.from);
         match found {
             _ if range.span() > 1 => {}
-            Some(before) if before.at == at && before.recorded => return Finding::NotTheEvent(at),
+            Some(before) if before.at == at && before.stage == FoundStage::Recorded => return Finding::NotTheEvent(at),
             Some(before) if before.at == at => return Finding::Nothing,
             _ => {}
         }
         match pieces.last().copied() {
             Some(piece) if piece.overlaps(&range) && range.span() == 1 => {
-                *found = Some(Found { at, recorded: false });
+                *found = Some(Found { at, stage: FoundStage::Fencing });
                 Finding::Found(at)
             }
             // A read may have brought less than the piece, and a wide stage's part is less than what was read.
@@ -109,12 +119,27 @@ impl Suspicion {
         }
     }
 
+    /// The sink has nothing older in its hands any more; the event that is to be recorded now.
+    pub fn fenced(&mut self) -> Option<Position> {
+        match self {
+            Self::Halving { found: Some(found), .. } if found.stage == FoundStage::Fencing => {
+                found.stage = FoundStage::Recording;
+                Some(found.at)
+            }
+            _ => None,
+        }
+    }
+
+    pub fn is_fencing(&self) -> bool {
+        matches!(self, Self::Halving { found: Some(Found { stage: FoundStage::Fencing, .. }), .. })
+    }
+
     /// The quarantine record of the event at `at` is durable.
     pub fn recorded(&mut self, at: Position) {
         if let Self::Halving { found: Some(found), .. } = self
             && found.at == at
         {
-            found.recorded = true;
+            found.stage = FoundStage::Recorded;
         }
     }
 
@@ -122,7 +147,8 @@ impl Suspicion {
     pub fn passed(&mut self, partition: u32, applied: u64) {
         match self {
             Self::Once { range, .. } if range.partition == partition && range.to <= applied => *self = Self::None,
-            Self::Halving { pieces, .. } => {
+            Self::Halving { pieces, found } => {
+                *found = found.filter(|found| found.at.partition != partition || found.at.offset >= applied);
                 while pieces.last().is_some_and(|piece| piece.partition == partition && piece.to <= applied) {
                     pieces.pop();
                 }
@@ -138,17 +164,17 @@ impl Suspicion {
     pub fn piece(&self, next: impl Fn(u32) -> u64) -> Option<(u32, Piece)> {
         let Self::Halving { pieces, found } = self else { return None };
         let piece = pieces.last()?;
-        if found.is_some_and(|found| !found.recorded) {
+        if found.is_some_and(|found| found.stage != FoundStage::Recorded) {
             return Some((piece.partition, Piece::Wait));
         }
         let until = if next(piece.partition) < piece.from { piece.from } else { piece.to };
         Some((piece.partition, Piece::Until(until)))
     }
 
-    /// The event that is waited for, when its quarantine record is not durable yet.
+    /// The event whose quarantine record is being written.
     pub fn awaited(&self) -> Option<Position> {
         match self {
-            Self::Halving { found: Some(Found { at, recorded: false }), .. } => Some(*at),
+            Self::Halving { found: Some(Found { at, stage: FoundStage::Recording }), .. } => Some(*at),
             _ => None,
         }
     }
@@ -225,10 +251,24 @@ mod tests {
         suspicion.failed(Range::new(0, 4, 5), 4, FAILURE);
         assert_eq!(suspicion.failed(Range::new(0, 4, 5), 4, FAILURE), Finding::Found(Position::new(0, 4)));
         assert_eq!(suspicion.piece(|_| 4), Some((0, Piece::Wait)));
+        assert_eq!(suspicion.fenced(), Some(Position::new(0, 4)));
+        assert_eq!(suspicion.piece(|_| 4), Some((0, Piece::Wait)));
         suspicion.recorded(Position::new(0, 4));
         assert_eq!(suspicion.piece(|_| 4), Some((0, Piece::Until(5))));
         assert_eq!(suspicion.failed(Range::new(0, 4, 5), 4, FAILURE), Finding::NotTheEvent(Position::new(0, 4)));
         suspicion.passed(0, 5);
         assert_eq!(suspicion, Suspicion::None);
+    }
+
+    #[test]
+    fn an_event_that_the_store_took_after_all_is_not_recorded() {
+        let mut suspicion = Suspicion::default();
+        for _ in 0..3 {
+            suspicion.failed(Range::new(0, 4, 6), 4, FAILURE);
+        }
+        suspicion.failed(Range::new(0, 4, 5), 4, FAILURE);
+        assert!(suspicion.is_fencing());
+        suspicion.passed(0, 5);
+        assert_eq!((suspicion.fenced(), suspicion.piece(|_| 5)), (None, Some((0, Piece::Until(6)))));
     }
 }

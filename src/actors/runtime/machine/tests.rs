@@ -1,3 +1,5 @@
+//! The machine, step by step.
+
 use super::*;
 
 const RESTART: RestartPolicy = RestartPolicy { backoff_ms: [100, 1_000], restarts_max: 2, within_ms: 60_000 };
@@ -76,11 +78,19 @@ impl Bench {
         }
     }
 
+    /// A stage panics; should the sink be asked for what it has in its hands then, it has nothing.
     fn panic(&mut self, worker: usize, over: Option<Range>) -> Vec<Output> {
         let busy_with = over.map(|range| Busy { generation: self.machine.generation(), range });
         let incarnation = self.machine.workers[worker].incarnation;
         let end = End::Panic("boom".to_owned());
-        self.step(Input::WorkerEnded { worker, incarnation, end, busy_with, applied: self.applied.clone() })
+        let mut out =
+            self.step(Input::WorkerEnded { worker, incarnation, end, busy_with, applied: self.applied.clone() });
+        if self.machine.suspicion.is_fencing() {
+            assert!(out.iter().any(|output| matches!(output, Output::Fence { .. })), "{out:?}");
+            assert!(!out.iter().any(|output| matches!(output, Output::Quarantine { .. })), "{out:?}");
+            out = self.ack(self.applied.next(0));
+        }
+        out
     }
 }
 
