@@ -197,6 +197,14 @@ pub fn decode_event(record: &[u8]) -> Result<EventView<'_>, RecordError> {
     })
 }
 
+/// An event record's time, without reading the rest; `None` when it has none (then it is the moment it was accepted).
+/// Bytes that are no event record have none either.
+pub fn event_time(record: &[u8]) -> Option<Instant> {
+    let (flags, rest) = record.get(RECORD_HEAD..)?.split_first()?;
+    let nanos = i64::from_le_bytes(rest.get(..8)?.try_into().ok()?);
+    (flags & HAS_TIME != 0).then_some(Instant::from_nanos(nanos))
+}
+
 /// A record that is not an event. Kept for ever in the control file, with its position.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -354,12 +362,14 @@ mod tests {
             let (length, kind) = peek(&bytes[3..]).unwrap();
             prop_assert_eq!((length, kind), (bytes.len() - 3, Kind::Event));
             prop_assert_eq!(decode_event(&bytes[3..]).unwrap(), view);
+            prop_assert_eq!(event_time(&bytes[3..]), view.time);
         }
 
         #[test]
         fn no_bytes_make_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = peek(&bytes);
             let _ = decode_event(&bytes);
+            let _ = event_time(&bytes);
             let _ = decode_control(&bytes);
         }
     }

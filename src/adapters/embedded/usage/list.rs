@@ -38,7 +38,7 @@ impl Engine {
     /// All events of the version of this moment.
     fn events(&self) -> (Vec<Arc<BlockFile>>, Vec<Arc<Batch>>) {
         let version = self.version();
-        (version.files.iter().map(|file| file.shared()).collect(), version.tail().cloned().collect())
+        (version.files.iter().map(|file| file.shared()).collect(), version.tail().map(|waiting| waiting.batch.clone()).collect())
     }
 }
 

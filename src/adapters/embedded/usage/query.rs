@@ -3,7 +3,7 @@
 
 use super::engine::Engine;
 use super::fold::Fold;
-use super::ledger::MeterState;
+use super::ledger::{MeterState, Times};
 use super::raw::{Offsets, RawPart, scan_raw};
 use super::rollup::RowScan;
 use super::version::Version;
@@ -41,7 +41,7 @@ impl Answering<'_> {
         let Some(period) = self.period() else { return Ok(fold.finish()?) };
         let state = self.version.states.get(&self.query.meter.version.0);
         match state {
-            Some(state) if !state.rowless() => self.from_rows(state, period, &mut fold)?,
+            Some(state) if !state.rowless() => self.mostly_rows(state, period, &mut fold)?,
             // Unknown here (its record is not applied yet), gone, or without rows: from raw events alone.
             other => {
                 let below = other.and_then(|state| state.gone.as_ref()).map(|gone| gone.below.clone());
@@ -60,7 +60,7 @@ impl Answering<'_> {
         (from < to).then_some(from..to)
     }
 
-    fn from_rows(&self, state: &MeterState, period: Range<i64>, fold: &mut Fold<'_>) -> Result<(), ReadError> {
+    fn mostly_rows(&self, state: &MeterState, period: Range<i64>, fold: &mut Fold<'_>) -> Result<(), ReadError> {
         if let Some(lost) = state.lost.filter(|lost| lost.overlaps(&period)) {
             return Err(removed(lost.last).into());
         }
@@ -145,10 +145,9 @@ impl Answering<'_> {
 
     /// Reads raw events, unless some of them have been removed.
     fn raw(&self, part: &RawPart, fold: &mut Fold<'_>) -> Result<(), ReadError> {
-        if let Some(gone) = self.version.removed {
-            if part.times.iter().any(|stretch| gone.overlaps(stretch)) {
-                return Err(removed(gone.last).into());
-            }
+        let needed = |gone: &Times| part.times.iter().any(|stretch| gone.overlaps(stretch));
+        if let Some(gone) = self.version.removed.filter(needed) {
+            return Err(removed(gone.last).into());
         }
         Ok(scan_raw(self.version, self.query, self.key, part, fold)?)
     }

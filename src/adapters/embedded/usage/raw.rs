@@ -3,7 +3,7 @@
 use super::blocks::{BlockScan, Stored, scan_batch};
 use super::fold::Fold;
 use super::ledger::MeterState;
-use super::version::Version;
+use super::version::{Version, Waiting};
 use crate::domain::digest::HashKey;
 use crate::domain::fault::Fault;
 use crate::domain::metering::Cell;
@@ -57,9 +57,9 @@ impl Offsets {
 
     /// The stretches of one partition; `None` in a stretch's place: all of it.
     fn of(&self, partition: u32) -> Vec<Option<Range<u64>>> {
-        let stretches = match self {
+        let stretches: Vec<Range<u64>> = match self {
             Self::All => return vec![None],
-            Self::Below(frontier) => vec![0..frontier.next(partition)],
+            Self::Below(frontier) => Vec::from([0..frontier.next(partition)]),
             Self::Only(stretches) => stretches.get(&partition).cloned().into_iter().collect(),
             Self::Except(stretches) => match stretches.get(&partition) {
                 None => return vec![None],
@@ -108,7 +108,10 @@ pub fn scan_raw(
             }
         }
     }
-    for batch in version.tail() {
+    for Waiting { batch, times } in version.tail() {
+        if !part.times.iter().any(|stretch| stretch.start < times.end && times.start < stretch.end) {
+            continue;
+        }
         for offsets in part.offsets.of(batch.range.partition) {
             if scan_batch(batch, &scan(offsets), &mut visit).is_break() {
                 return Ok(());

@@ -7,7 +7,7 @@ use super::engine::Engine;
 use super::files::{self, FileKind, Kept};
 use super::ledger::{RunEntry, Spread, names};
 use super::rollup::{MemoryRows, RowScan, Run};
-use super::version::{Frozen, States, Version};
+use super::version::{Frozen, States, Version, Waiting};
 use crate::domain::fault::Fault;
 use crate::domain::metering::Batch;
 use crate::domain::metering::plan::Minutes;
@@ -58,7 +58,7 @@ impl Engine {
     /// One event file per partition that has events.
     fn write_events(&self, frozen: &Frozen) -> Result<Vec<Arc<Kept<BlockFile>>>, Fault> {
         let mut partitions: BTreeMap<u32, Vec<Arc<Batch>>> = BTreeMap::new();
-        for batch in frozen.memory.batches() {
+        for Waiting { batch, .. } in frozen.memory.batches() {
             partitions.entry(batch.range.partition).or_default().push(batch.clone());
         }
         let with_events = partitions.into_values().filter(|batches| batches.iter().any(|batch| batch.events() > 0));

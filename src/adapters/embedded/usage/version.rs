@@ -9,10 +9,11 @@ use super::tiers::{Part, Tiers};
 use crate::domain::metering::catalog::{Catalog, DEDUPE_WINDOW_DAYS};
 use crate::domain::metering::{Batch, Chunk, Fate};
 use crate::domain::position::{Frontier, Position};
-use crate::domain::record::Control;
+use crate::domain::record::{Control, event_time};
 use crate::domain::time::Instant;
 use crate::ports::usage_store::KnownMeter;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Meter version → its state.
@@ -58,9 +59,17 @@ pub struct Memory {
 
 /// Neighbouring batches, in the order in which they were applied.
 pub struct Tail {
-    pub batches: Vec<Arc<Batch>>,
+    pub batches: Vec<Waiting>,
     /// How many events each meter version measured in them.
     pub measured: BTreeMap<u128, u64>,
+}
+
+/// A batch that is in no event file yet.
+#[derive(Clone)]
+pub struct Waiting {
+    pub batch: Arc<Batch>,
+    /// Where the times of its events lie, in nanoseconds, half-open.
+    pub times: Range<i64>,
 }
 
 /// A memory that nothing is added to any more, and what was true when it was frozen.
@@ -93,7 +102,7 @@ impl Part for Vec<(Position, Control)> {
 }
 
 impl Memory {
-    pub fn batches(&self) -> impl Iterator<Item = &Arc<Batch>> + '_ {
+    pub fn batches(&self) -> impl Iterator<Item = &Waiting> + '_ {
         self.tail.iter().flat_map(|part| &part.batches)
     }
 
@@ -101,6 +110,18 @@ impl Memory {
     pub fn memory_bytes(&self) -> u64 {
         self.bytes + self.rows.iter().map(|rows| rows.bytes() as u64).sum::<u64>()
     }
+}
+
+/// Where the times of a batch's events lie.
+fn times(batch: &Batch) -> Range<i64> {
+    let (mut first, mut last) = (i64::MAX, i64::MIN);
+    for chunk in &batch.chunks {
+        for event in &chunk.events {
+            let nanos = event_time(chunk.record(event)).unwrap_or(event.accepted_at).nanos();
+            (first, last) = (first.min(nanos), last.max(nanos));
+        }
+    }
+    first..last.saturating_add(1)
 }
 
 impl Version {
@@ -131,7 +152,7 @@ impl Version {
     }
 
     /// Batches that are in no event file yet, in the order in which they were applied.
-    pub fn tail(&self) -> impl Iterator<Item = &Arc<Batch>> + '_ {
+    pub fn tail(&self) -> impl Iterator<Item = &Waiting> + '_ {
         self.memories().flat_map(Memory::batches)
     }
 
@@ -153,7 +174,8 @@ impl Version {
         if rows.rows() > 0 {
             self.live.rows.push(rows);
         }
-        self.live.tail.push(Tail { batches: vec![batch], measured });
+        let times = times(&batch);
+        self.live.tail.push(Tail { batches: vec![Waiting { batch, times }], measured });
     }
 
     fn take_controls(&mut self, chunk: &Chunk, controls: &mut Vec<(Position, Control)>) {

@@ -159,7 +159,8 @@ fn three_partitions_with_holes_count_every_event_once() {
     for seed in 1..=4 {
         runtime().block_on(async {
             let meters: Vec<Arc<Meter>> = (0..3).map(|n| meter(n, "call", Aggregation::Sum, None)).collect();
-            let mut stories: Vec<Story> = (0..3).map(|partition| events_only(seed * 10 + partition, partition)).collect();
+            let mut stories: Vec<Story> =
+                (0..3).map(|partition| events_only(seed * 10 + partition, partition)).collect();
             let mut first = Story { partition: 0, lines: vec![], end: 0, meters: meters.clone() };
             meters.iter().for_each(|meter| first.control(Control::MeterLive(meter.clone())));
             let late = stories[0].lines.iter().cloned().map(|line| shifted(line, first.end));
@@ -174,12 +175,13 @@ fn three_partitions_with_holes_count_every_event_once() {
             store.apply(stories[1].batch_under(unknowing.clone(), 0, stories[1].end / 3)).await.expect("applied");
             store.apply(stories[0].batch(0, 50)).await.expect("applied");
             store.apply(stories[2].batch_under(unknowing, 0, 40)).await.expect("applied");
-            let live = |version: &EmbeddedUsage| {
-                let controls = version.controls();
-                Arc::new(controls.iter().fold(Catalog::empty(KEY), |catalog, (at, control)| {
-                    catalog.with(*at, control).unwrap_or(catalog)
-                }))
-            };
+            let live =
+                |version: &EmbeddedUsage| {
+                    let controls = version.controls();
+                    Arc::new(controls.iter().fold(Catalog::empty(KEY), |catalog, (at, control)| {
+                        catalog.with(*at, control).unwrap_or(catalog)
+                    }))
+                };
             while stories.iter().any(|story| store.applied().next(story.partition) < story.end) {
                 let story = dice.pick(&stories);
                 let from = store.applied().next(story.partition);

@@ -95,7 +95,7 @@ pub fn question(dice: &mut Dice, meter: &std::sync::Arc<Meter>, days: i64) -> Us
     let size =
         *dice.pick(&[WindowSize::Minute, WindowSize::Hour, WindowSize::Hour, WindowSize::Day, WindowSize::Month]);
     let zones = ["UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"];
-    let zone = zone(*dice.pick(&zones)).expect("a zone that exists");
+    let zone = zone(dice.pick::<&str>(&zones)).expect("a zone that exists");
     let filters = match dice.roll(4) {
         0 => BTreeMap::from([("region".to_string(), TextFilter::In(vec!["eu".into(), "".into()]))]),
         _ => BTreeMap::new(),

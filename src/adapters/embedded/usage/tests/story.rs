@@ -190,7 +190,7 @@ impl Story {
         };
         self.lines.push(Line::Event(Told {
             offset: self.end,
-            event_type: *dice.pick(&["call", "call", "other", "nobody"]),
+            event_type: dice.pick::<&str>(&["call", "call", "other", "nobody"]),
             subject: format!("subject-{}", dice.roll(9)),
             time: accepted_at.nanos() - late,
             accepted_at,
