@@ -4,6 +4,7 @@
 //! lost. The envelope is checked here, once and for all; `data` is kept as the bytes that came. A batch is refused
 //! whole, and every bad event in it is named.
 
+mod attributes;
 mod base64;
 mod envelope;
 mod faults;
