@@ -36,9 +36,10 @@ impl Engine {
     /// Counts on: one file for the meters that are least far. False when nothing is to be counted, or a seal has to
     /// come first (which rings again).
     pub fn backfill_step(&self) -> Result<bool, Fault> {
+        // In this order: the version then has every file of what is durable.
+        let durable = self.durable();
         let version = self.version();
         let Some(task) = next_task(&version) else { return Ok(false) };
-        let durable = self.durable();
         let live = |meter: &Arc<Meter>| version.states.get(&meter.version.0).is_some_and(|s| durable.has(s.live_at));
         if durable.next(task.partition) < task.to || !task.meters.iter().all(live) {
             // The past is not in files yet. When a seal is under way already, it rings when it is done.

@@ -33,6 +33,8 @@ struct Group {
     values: Vec<String>,
     /// By window start, ascending; without windows there is one, at [`NO_WINDOW`].
     cells: Vec<(i64, Cell)>,
+    /// Where the last one was found.
+    last: usize,
 }
 
 const NO_WINDOW: i64 = i64::MIN;
@@ -101,7 +103,7 @@ impl<'a> Fold<'a> {
             return Some(*index);
         }
         let values = chosen.map(str::to_owned).collect();
-        self.groups.push(Group { subject: subject.map(str::to_owned), values, cells: Vec::new() });
+        self.groups.push(Group { subject: subject.map(str::to_owned), values, cells: Vec::new(), last: 0 });
         self.known.insert(self.key.clone(), self.groups.len() - 1);
         Some(self.groups.len() - 1)
     }
@@ -111,17 +113,18 @@ impl<'a> Fold<'a> {
             return;
         }
         let window = self.windows.as_mut().map_or(NO_WINDOW, |windows| windows.start_of(nanos));
-        let cells = &mut self.groups[group].cells;
-        // Rows of a series ascend in time, so the place is the last one or just beyond it, mostly.
-        let place = match cells.last() {
-            Some((last, _)) if *last == window => Ok(cells.len() - 1),
-            Some((last, _)) if *last < window => Err(cells.len()),
-            _ => cells.binary_search_by_key(&window, |(start, _)| *start),
-        };
-        match place {
-            Ok(at) => cells[at].1.merge(cell),
+        let Group { cells, last, .. } = &mut self.groups[group];
+        // Rows of a series ascend in time, so it is the same window again or the next one, mostly.
+        let is_at = |at: &usize| cells.get(*at).is_some_and(|(start, _)| *start == window);
+        let near = [*last, *last + 1].into_iter().find(is_at);
+        match near.map_or_else(|| cells.binary_search_by_key(&window, |(start, _)| *start), Ok) {
+            Ok(at) => {
+                cells[at].1.merge(cell);
+                *last = at;
+            }
             Err(at) => {
                 cells.insert(at, (window, cell.clone()));
+                *last = at;
                 self.rows += 1;
             }
         }
@@ -215,16 +218,17 @@ impl Windows {
 
     /// Start of the window that contains the instant, in nanoseconds.
     fn start_of(&mut self, nanos: i64) -> i64 {
-        let holds = |window: &Window| window.start.nanos() <= nanos && nanos < window.end.nanos();
-        if let Some(window) = self.met.get(self.last).filter(|window| holds(window)) {
-            return window.start.nanos();
+        let at = Instant::from_nanos(nanos);
+        let holds = |index: &usize| self.met.get(*index).is_some_and(|window| window.contains(at));
+        if let Some(near) = [self.last, self.last + 1].into_iter().find(holds) {
+            self.last = near;
+            return self.met[near].start.nanos();
         }
-        let after = self.met.partition_point(|window| window.start.nanos() <= nanos);
-        self.last = match after.checked_sub(1) {
-            Some(before) if holds(&self.met[before]) => before,
-            _ => {
-                let window = self.size.window_at(Instant::from_nanos(nanos), &self.zone);
-                self.met.insert(after, window);
+        let after = self.met.partition_point(|window| window.start <= at);
+        self.last = match after.checked_sub(1).filter(holds) {
+            Some(before) => before,
+            None => {
+                self.met.insert(after, self.size.window_at(at, &self.zone));
                 after
             }
         };
