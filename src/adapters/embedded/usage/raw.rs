@@ -59,7 +59,7 @@ impl Offsets {
     fn of(&self, partition: u32) -> Vec<Option<Range<u64>>> {
         let stretches: Vec<Range<u64>> = match self {
             Self::All => return vec![None],
-            Self::Below(frontier) => Vec::from([0..frontier.next(partition)]),
+            Self::Below(frontier) => std::iter::once(0..frontier.next(partition)).collect(),
             Self::Only(stretches) => stretches.get(&partition).cloned().into_iter().collect(),
             Self::Except(stretches) => match stretches.get(&partition) {
                 None => return vec![None],
