@@ -22,7 +22,7 @@ test: setup check unit ## everything that must pass: CI calls this
 check: ## format, lints, licences, architecture
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) deny --offline check bans licenses sources || $(CARGO) deny check bans licenses sources
+	$(CARGO) deny --locked check bans licenses sources
 
 unit: ## the test suites, printed seeds and all
 	$(CARGO) test --locked

@@ -130,7 +130,9 @@ fn doctor_finds_a_flipped_bit_and_names_its_place() {
     let (sound, said, error) = doctor();
     assert!(sound, "{said}{error}");
     let blocks = std::fs::read_dir(data.join("usage")).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let blocks = blocks.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "events"));
+    let is_events =
+        |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("events-"));
+    let blocks = blocks.into_iter().find(is_events);
     let path = blocks.expect("an orderly stop seals");
     let mut bytes = std::fs::read(&path).expect("a file");
     bytes[40] ^= 4;

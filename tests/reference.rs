@@ -28,6 +28,8 @@ struct Run {
     stream: Stream,
     /// slug → meter; the live ones.
     meters: BTreeMap<String, Meter>,
+    /// Deleted ones: id, meter, and how many events had come by then.
+    gone: Vec<(String, Meter, usize)>,
     /// Counters over all starts: a restart begins at 0.
     seen: Counted,
     rows: usize,
@@ -65,6 +67,7 @@ impl Run {
             weir: None,
             stream: Stream::new(seed),
             meters: BTreeMap::new(),
+            gone: Vec::new(),
             seen: Counted::default(),
             rows: 0,
         };
@@ -111,9 +114,12 @@ impl Run {
     }
 
     fn delete(&mut self, slug: &str) {
+        let known = self.client().get(&format!("/api/v1/meters/{slug}")).expect("weir runs").json();
         let answer = self.client().delete(&format!("/api/v1/meters/{slug}")).expect("weir runs");
         assert_eq!(answer.status, 204, "{slug}: {}", answer.body);
-        self.meters.remove(slug);
+        let meter = self.meters.remove(slug).expect("only live meters are deleted");
+        let id = known["id"].as_str().expect("meters have ids").to_string();
+        self.gone.push((id, meter, self.stream.events.len()));
     }
 
     fn send(&mut self) {
@@ -136,6 +142,13 @@ impl Run {
             let answered = self.client().usage(&meter.slug, &query);
             assert_eq!(answered, expected, "seed {seed}: {} asked {query:?}", meter.slug);
             self.rows += expected.len();
+        }
+        for (id, meter, events) in self.gone.clone() {
+            let query = stream::query(&mut self.stream.draw, &meter, i128::from(self.clock.nanos()));
+            let counted = model::winners(&self.stream.events[..events], 35 * i128::from(DAY_NS));
+            let expected = model::answer(&counted, &meter, &query);
+            let answered = self.client().usage(&id, &query);
+            assert_eq!(answered, expected, "seed {seed}: deleted {} asked {query:?}", meter.slug);
         }
     }
 }
@@ -166,7 +179,7 @@ fn run(seed: u64) -> (Counted, usize) {
             run.restart();
             run.compare(seed);
         }
-        let hours = 1 + run.stream.draw.below(72) as i64;
+        let hours = 1 + run.stream.draw.below(120) as i64;
         run.clock.advance(hours * DAY_NS / 24 + run.stream.draw.below(3_600_000) as i64 * 1_000_000);
     }
     run.count();

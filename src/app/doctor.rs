@@ -32,7 +32,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{} places are damaged:\n{}\nDamage in *.run files and in ids/ goes away with --rebuild; for the rest, restore a backup",
+        "{} places are damaged:\n{}\nDamage in usage/run-* and in ids/ goes away with --rebuild; for the rest, restore a backup",
         damage.len(),
         damage.join("\n")
     ))

@@ -28,14 +28,14 @@ pub fn run(command: ConflictsCommand) -> Result<(), Failure> {
     let limit = args.limit.to_string();
     let mut query = vec![("limit", limit.as_str())];
     query.extend(args.before.as_deref().map(|before| ("before", before)));
-    let conflicts = Client::new(&args.server).get("/api/v1/conflicts", &query)?;
-    let row = |conflict: &serde_json::Value| {
-        let event = &conflict["event"];
-        let mut cells = ["position", "winner"].map(|name| text::cell(&conflict[name])).to_vec();
-        cells.extend(["source", "id", "type", "subject", "data"].map(|name| text::cell(&event[name])));
+    let conflicts: Vec<text::Members> = Client::new(&args.server).get_as("/api/v1/conflicts", &query)?;
+    let row = |conflict: &text::Members| {
+        let event = text::inner(conflict, "event");
+        let mut cells = ["position", "winner"].map(|name| text::cell(conflict, name)).to_vec();
+        cells.extend(["source", "id", "type", "subject", "data"].map(|name| text::cell(&event, name)));
         cells
     };
-    let rows: Vec<_> = conflicts.as_array().into_iter().flatten().map(row).collect();
+    let rows: Vec<_> = conflicts.iter().map(row).collect();
     println!("{}", text::table(&["POSITION", "WINNER", "SOURCE", "ID", "TYPE", "SUBJECT", "DATA"], &rows));
     Ok(())
 }

@@ -156,17 +156,18 @@ fn tail(args: &TailArgs) -> Result<(), Failure> {
     query.extend(args.subject.as_deref().map(|subject| ("subject", subject)));
     let mut seen: VecDeque<(String, String)> = VecDeque::new();
     loop {
-        let answer = client.get("/api/v1/events", &query)?;
-        let rows = answer.as_array().map(Vec::as_slice).unwrap_or(&[]);
+        let rows: Vec<text::Members> = client.get_as("/api/v1/events", &query)?;
         for row in rows.iter().rev() {
-            let event = &row["event"];
-            let identity = (text::cell(&event["source"]), text::cell(&event["id"]));
+            let event = text::inner(row, "event");
+            let identity = (text::cell(&event, "source"), text::cell(&event, "id"));
             if seen.contains(&identity) {
                 continue;
             }
-            let wrong = row["validationError"].as_str().map(|why| format!("  ! {why}")).unwrap_or_default();
-            let shown = ["time", "type", "subject", "source", "id", "data"].map(|name| text::cell(&event[name]));
-            println!("{}{wrong}", shown.join("  "));
+            let shown = ["time", "type", "subject", "source", "id", "data"].map(|name| text::cell(&event, name));
+            match text::cell(row, "validationError") {
+                why if why.is_empty() => println!("{}", shown.join("  ")),
+                why => println!("{}  ! {why}", shown.join("  ")),
+            }
             seen.push_back(identity);
             if seen.len() > TAIL_SEEN_MAX {
                 seen.pop_front();
@@ -182,8 +183,11 @@ fn tail(args: &TailArgs) -> Result<(), Failure> {
 fn explain(args: &ExplainArgs) -> Result<(), Failure> {
     let mut query = vec![("id", args.id.as_str())];
     query.extend(args.source.as_deref().map(|source| ("source", source)));
-    let answer = Client::new(&args.server).get("/api/v1/events/explain", &query)?;
-    println!("{}", serde_json::to_string_pretty(&answer).expect("JSON prints"));
+    let found: Vec<Box<RawValue>> = Client::new(&args.server).get_as("/api/v1/events/explain", &query)?;
+    if found.is_empty() {
+        return Err(Failure::Said(format!("no event has the id {:?}; was it accepted (204)?", args.id)));
+    }
+    found.iter().for_each(|event| println!("{event}"));
     Ok(())
 }
 

@@ -53,11 +53,11 @@ pub fn run(command: MetersCommand) -> Result<(), Failure> {
 }
 
 fn list(server: &Server) -> Result<(), Failure> {
-    let meters = Client::new(server).get("/api/v1/meters", &[])?;
-    let row = |meter: &serde_json::Value| {
-        ["slug", "aggregation", "eventType", "valueProperty", "id"].map(|name| text::cell(&meter[name])).to_vec()
+    let meters: Vec<text::Members> = Client::new(server).get_as("/api/v1/meters", &[])?;
+    let row = |meter: &text::Members| {
+        ["slug", "aggregation", "eventType", "valueProperty", "id"].map(|name| text::cell(meter, name)).to_vec()
     };
-    let rows: Vec<_> = meters.as_array().into_iter().flatten().map(row).collect();
+    let rows: Vec<_> = meters.iter().map(row).collect();
     println!("{}", text::table(&["SLUG", "AGGREGATION", "EVENT TYPE", "VALUE", "ID"], &rows));
     Ok(())
 }

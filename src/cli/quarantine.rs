@@ -38,8 +38,7 @@ pub fn run(command: QuarantineCommand) -> Result<(), Failure> {
     match command {
         QuarantineCommand::List(server) => list(&server),
         QuarantineCommand::Show(at) => {
-            let entry = Client::new(&at.server).get(&path(&at, ""), &[])?;
-            println!("{}", serde_json::to_string_pretty(&entry).expect("JSON prints"));
+            println!("{}", Client::new(&at.server).get_text(&path(&at, ""), &[])?.trim_end());
             Ok(())
         }
         QuarantineCommand::Redrive(at) => {
@@ -61,11 +60,11 @@ fn path(at: &At, action: &str) -> String {
 }
 
 fn list(server: &Server) -> Result<(), Failure> {
-    let entries = Client::new(server).get("/api/v1/quarantine", &[])?;
-    let row = |entry: &serde_json::Value| {
-        ["position", "state", "stage", "source", "id", "reason"].map(|name| text::cell(&entry[name])).to_vec()
+    let entries: Vec<text::Members> = Client::new(server).get_as("/api/v1/quarantine", &[])?;
+    let row = |entry: &text::Members| {
+        ["position", "state", "stage", "source", "id", "reason"].map(|name| text::cell(entry, name)).to_vec()
     };
-    let rows: Vec<_> = entries.as_array().into_iter().flatten().map(row).collect();
+    let rows: Vec<_> = entries.iter().map(row).collect();
     println!("{}", text::table(&["POSITION", "STATE", "STAGE", "SOURCE", "ID", "REASON"], &rows));
     Ok(())
 }

@@ -17,18 +17,33 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
-/// A JSON member as a cell: strings bare, absent and null empty.
-pub fn cell(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+/// A JSON object as text of its members: numbers keep every digit, whatever their size.
+pub type Members = std::collections::BTreeMap<String, Box<serde_json::value::RawValue>>;
+
+/// A member as a cell: strings bare, everything else as it came, absent and null empty.
+pub fn cell(members: &Members, name: &str) -> String {
+    let Some(raw) = members.get(name).map(|value| value.get()).filter(|raw| *raw != "null") else {
+        return String::new();
+    };
+    serde_json::from_str::<String>(raw).unwrap_or_else(|_| raw.to_string())
+}
+
+/// A member that is an object; empty when it is none.
+pub fn inner(members: &Members, name: &str) -> Members {
+    members.get(name).and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_keeps_every_digit() {
+        let members: Members = serde_json::from_str(r#"{"n":1e400,"s":"a \"b\"","none":null,"o":{"x":0.10}}"#).unwrap();
+        let cells = ["n", "s", "none", "absent", "o"].map(|name| cell(&members, name));
+        assert_eq!(cells, ["1e400", "a \"b\"", "", "", "{\"x\":0.10}"]);
+        assert_eq!(cell(&inner(&members, "o"), "x"), "0.10");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -56,14 +56,19 @@ fn edges(spec: &Spec, reader: &mut Reader<'_>) -> bool {
     whole
 }
 
+/// Says that the file names no such stage, and which may be meant.
+pub fn names_nothing(names: &[String], own: &str, input: &str) -> Option<String> {
+    let others = names.iter().map(String::as_str).filter(|name| *name != own);
+    (!names.iter().any(|name| name == input)).then(|| format!("no stage named {input:?}{}", meant(input, others)))
+}
+
 /// Why nothing can come from this input.
 fn leads_nowhere(spec: &Spec, stage: &StageSpec, input: &str) -> Option<String> {
     if input == stage.name {
         return Some("a stage is not its own input".to_owned());
     }
-    if !spec.names.iter().any(|name| name == input) {
-        let others = spec.names.iter().map(String::as_str).filter(|name| *name != stage.name);
-        return Some(format!("no stage named {input:?}{}", meant(input, others)));
+    if let Some(message) = names_nothing(&spec.names, &stage.name, input) {
+        return Some(message);
     }
     let is_sink = spec.stages.iter().any(|other| other.name == input && other.kind.role == Role::Sink);
     is_sink.then(|| format!("{input:?} is a sink: nothing comes out of it"))

@@ -205,16 +205,17 @@ fn read_log(reader: &mut Reader<'_>, root: &DeTable<'_>) -> String {
 fn read_stages(reader: &mut Reader<'_>, root: &DeTable<'_>, catalogue: &[KindSpec]) -> (Vec<StageSpec>, Vec<String>) {
     let Some((stages, _)) = table(reader, root, "stage", "stage") else { return Default::default() };
     let mut read: Vec<StageSpec> = Vec::new();
+    let names: Vec<String> = stages.keys().map(|name| name.get_ref().to_string()).collect();
     for (key, value) in stages {
         let name: &str = key.get_ref();
         let path = format!("stage.{name}");
         match value.get_ref() {
-            DeValue::Table(table) => read.extend(read_stage(reader, name, &key.span(), table, catalogue)),
+            DeValue::Table(table) => read.extend(read_stage(reader, name, &key.span(), table, (catalogue, &names))),
             other => reader.note(&value.span(), &path, format!("must be a table, not {}", other.type_str())),
         }
     }
     read.sort_by_key(|stage| stage.span.start);
-    (read, stages.keys().map(|name| name.get_ref().to_string()).collect())
+    (read, names)
 }
 
 fn read_stage(
@@ -222,7 +223,7 @@ fn read_stage(
     name: &str,
     span: &Range<usize>,
     stage: &DeTable<'_>,
-    catalogue: &[KindSpec],
+    (catalogue, names): (&[KindSpec], &[String]),
 ) -> Option<StageSpec> {
     let path = format!("stage.{name}");
     let (common, findings) = read_table::<StageTable>(stage, &["settings"]);
@@ -240,6 +241,12 @@ fn read_stage(
             meant(kind_name.get_ref(), catalogue.iter().map(|kind| kind.name))
         );
         reader.note(&kind_name.span(), &format!("{path}.kind"), message);
+        // What is no stage of a kind still has inputs that may be misspelt.
+        for (i, input) in common.inputs.iter().enumerate() {
+            if let Some(message) = super::check::names_nothing(names, name, input.get_ref()) {
+                reader.note(&input.span(), &format!("{path}.inputs[{i}]"), message);
+            }
+        }
         return None;
     };
     let width = read_width(reader, &path, common.width, kind);

@@ -179,9 +179,12 @@ pub fn winners(events: &[Event], window_ns: i128) -> Vec<Event> {
     winners
 }
 
+/// What rows are told apart by: window, subject, dimensions.
+type Key = (i128, i128, Option<String>, BTreeMap<String, String>);
+
 /// The answer, rows in order of their fields. `events` are those that count.
 pub fn answer(events: &[Event], meter: &Meter, query: &Query) -> Vec<Row> {
-    let mut groups: BTreeMap<(i128, i128, Option<String>, BTreeMap<String, String>), Vec<&Event>> = BTreeMap::new();
+    let mut groups: BTreeMap<Key, Vec<&Event>> = BTreeMap::new();
     for event in events.iter().filter(|event| concerned(event, meter, query)) {
         let (start, end) = match &query.window {
             Some((size, zone)) => window(event.time_ns, size, zone),
@@ -285,7 +288,8 @@ fn walk(at: &ZonedDateTime, step: i64, minutes: i64) -> ZonedDateTime {
     let mut now = whole + i64::from(step > 0);
     loop {
         let here = Timestamp::from_second(now).expect("a time of this era").to_zoned_datetime(at.time_zone().clone());
-        let before = Timestamp::from_second(now - 1).expect("a time of this era").to_zoned_datetime(at.time_zone().clone());
+        let before =
+            Timestamp::from_second(now - 1).expect("a time of this era").to_zoned_datetime(at.time_zone().clone());
         let change = i64::from(here.offset().seconds()) - i64::from(before.offset().seconds());
         if seconds(&here) % length == 0 || change % length != 0 {
             return here;

@@ -198,7 +198,8 @@ pub fn query(draw: &mut Draw, meter: &Meter, now_ns: i128) -> Query {
     }
     if draw.chance(70) {
         let short = query.from_ns.zip(query.to_ns).is_some_and(|(from, to)| to - from <= 2 * DAY_NS);
-        let sizes: &[&'static str] = if short { &["MINUTE", "HOUR", "DAY", "MONTH"] } else { &["HOUR", "DAY", "MONTH"] };
+        let sizes: &[&'static str] =
+            if short { &["MINUTE", "HOUR", "DAY", "MONTH"] } else { &["HOUR", "DAY", "MONTH"] };
         query.window = Some((*draw.pick(sizes), draw.pick(&ZONES[..]).to_string()));
     }
     if draw.chance(35) {
