@@ -38,7 +38,10 @@ impl Engine {
     /// All events of the version of this moment.
     fn events(&self) -> (Vec<Arc<BlockFile>>, Vec<Arc<Batch>>) {
         let version = self.version();
-        (version.files.iter().map(|file| file.shared()).collect(), version.tail().map(|waiting| waiting.batch.clone()).collect())
+        (
+            version.files.iter().map(|file| file.shared()).collect(),
+            version.tail().map(|waiting| waiting.batch.clone()).collect(),
+        )
     }
 }
 
@@ -169,16 +172,27 @@ impl Newest {
         }
     }
 
-    /// A redriven event is stored twice under its position: quarantined, and as what became of it. The latter is listed.
+    /// A redriven event is stored twice under its position: quarantined, and as what became of it. The latter is
+    /// listed, whichever is read first.
     fn add(&mut self, event: StoredEvent) {
         let key = (event.time, event.position);
-        if event.fate == Fate::Quarantined && self.events.contains_key(&key) {
+        if self.events.get(&key).is_some_and(|other| rank(other.fate) >= rank(event.fate)) {
             return;
         }
         self.events.insert(key, event);
         if self.events.len() > self.limit {
             self.events.pop_first();
         }
+    }
+}
+
+/// Which of two records of one event is listed: the greater.
+fn rank(fate: Fate) -> u8 {
+    match fate {
+        Fate::Counts => 3,
+        Fate::Conflict { .. } => 2,
+        Fate::Quarantined => 1,
+        Fate::Duplicate { .. } => 0,
     }
 }
 

@@ -10,11 +10,12 @@ use super::footer::Place;
 use super::proof::Proof;
 use super::time_text::TimeText;
 use super::writer::FileWriter;
-use super::zone::{Edge, Zone, begins};
+use super::zone::{Edge, Key, Zone, begins};
 use super::{BlockFile, FileSummary};
 use crate::adapters::embedded::disk::Disk;
 use crate::domain::fault::Fault;
 use crate::domain::position::Range;
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -115,10 +116,23 @@ enum Bound<'a> {
 
 impl Bound<'_> {
     fn allows(&self, edge: &Edge<'_>) -> bool {
+        self.allows_time(self.compare(&edge.key), edge.time)
+    }
+
+    /// How a key stands to the bound's.
+    fn compare(&self, key: &Key<'_>) -> Ordering {
+        match self {
+            Self::None => Ordering::Less,
+            Self::Before(bound) | Self::UpTo(bound) => key.cmp(&bound.key),
+        }
+    }
+
+    /// Whether a row is allowed whose key stands like this.
+    fn allows_time(&self, key: Ordering, time: i64) -> bool {
         match self {
             Self::None => true,
-            Self::Before(bound) => edge < bound,
-            Self::UpTo(bound) => edge <= bound,
+            Self::Before(bound) => key.then(time.cmp(&bound.time)).is_lt(),
+            Self::UpTo(bound) => key.then(time.cmp(&bound.time)).is_le(),
         }
     }
 }
@@ -242,17 +256,22 @@ impl<'a> Cursor<'a> {
     }
 
     fn hand_over(&mut self, bound: &Bound<'_>, writer: &mut FileWriter<'_>) -> Result<(), Fault> {
+        let first = self.row.unwrap_or(0);
         let mut buffer = TimeText::new();
-        let mut next = self.row.unwrap_or(0);
-        while next < self.block.rows.len() {
-            let row = &self.block.rows[next];
-            if Some(next) != self.row && !bound.allows(&self.edge_of(next)?) {
+        // Many rows share a key: texts are compared once for all of them.
+        let mut compared: Option<(u32, Ordering)> = None;
+        for (next, row) in self.block.rows.iter().enumerate().skip(first) {
+            let stands = match compared {
+                Some((key, stands)) if key == row.key => stands,
+                _ => bound.compare(&self.block.key(row.key).map_err(|damage| self.damaged(damage))?),
+            };
+            compared = Some((row.key, stands));
+            if next != first && !bound.allows_time(stands, row.time) {
                 self.row = Some(next);
                 return Ok(());
             }
             let event = self.block.event(row, &mut buffer).map_err(|damage| self.damaged(damage))?;
             writer.push(&row.place, &event)?;
-            next += 1;
         }
         self.next_block()
     }

@@ -35,8 +35,8 @@ impl TimeForm {
     /// The form from which `text` follows byte for byte.
     pub fn of(text: Option<&str>, nanos: i64, buffer: &mut TimeText) -> Self {
         let Some(text) = text else { return Self::Absent };
-        let derived = Self::guess(text.as_bytes())
-            .filter(|form| form.render(nanos, buffer).is_ok_and(|derived| derived == text));
+        let derived =
+            Self::guess(text.as_bytes()).filter(|form| form.render(nanos, buffer).is_ok_and(|derived| derived == text));
         derived.unwrap_or(Self::Verbatim)
     }
 

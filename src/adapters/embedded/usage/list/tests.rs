@@ -57,14 +57,12 @@ fn naive(all: &[Logged], query: &EventsQuery) -> Vec<StoredEvent> {
         if !passes(&event, decode_event(&logged.record).unwrap().namespace) {
             continue;
         }
-        found.retain(|other| {
-            (other.time, other.position) != (event.time, event.position) || event.fate == Fate::Quarantined
-        });
-        let is_there = found.iter().any(|other| (other.time, other.position) == (event.time, event.position));
-        if !is_there {
-            found.push(event);
-        }
+        found.push(event);
     }
+    // Of one event the record that says most: counted, then a conflict, then quarantined. The first of equals stays.
+    let says = |event: &StoredEvent| (event.fate == Fate::Quarantined, event.fate != Fate::Counts);
+    found.sort_by_key(|event| (event.time, event.position, says(event)));
+    found.dedup_by_key(|event| (event.time, event.position));
     found.sort_by_key(|event| Reverse((event.time, event.position)));
     found.truncate(query.limit);
     found
