@@ -63,7 +63,7 @@ fn fill(mut writer: FileWriter<'_>, chunks: &[&Chunk], sorted: &Sorted) -> Resul
 }
 
 /// Touches the events and their records. In file order they lie all over the memory: touched one after the other they
-/// are waited for together, used one after the other each is waited for by itself (measured: a third of all time).
+/// are waited for together, used one after the other each is waited for by itself (measured: 1,030 ns an event instead of 1,430).
 fn fetch(group: &[Reference], chunks: &[&Chunk]) {
     let starts = group.iter().fold(0, |sum, reference| sum ^ reference.find(chunks).1.start);
     let lines = group.iter().flat_map(|reference| {
