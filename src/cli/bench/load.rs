@@ -129,7 +129,7 @@ impl Load {
         write!(
             out,
             "\",\"data\":{{\"amount\":{amount},\"model\":\"model-{model}\",\"region\":\"region-{region}\",\
-             \"user\":\"user-{user:05}\",\"route\":\"/v1/chat/completions\",\"status\":200}}}}"
+             \"user\":\"user-{user:05}\",\"route\":\"/v1/chat/completions\",\"streaming\":true,\"status\":200}}}}"
         )
         .expect("a string takes text");
         self.ledger.events += 1;

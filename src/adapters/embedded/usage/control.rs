@@ -279,7 +279,7 @@ fn synced_after(bytes: &[u8], from: usize) -> u64 {
         ([MARK, synced @ ..], _) => synced.try_into().ok().map(u64::from_le_bytes),
         _ => None,
     };
-    (from..bytes.len()).filter(is_mark).filter_map(synced).max().unwrap_or(0)
+    (from..bytes.len()).filter(is_mark).filter_map(synced).fold(0, u64::max)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 /// Small blocks compress badly and fill the index, so a block is taken over only when what waits in front of it is at
 /// least this many bytes of records, or nothing, or when the block after it can be taken over as well.
+const FIRST_ROW: usize = 0;
 const WAITING_BYTES_MIN: usize = BLOCK_BYTES / 4;
 /// A block on disk of fewer bytes is packed again, with its neighbours.
 const TAKEN_BYTES_MIN: u32 = (BLOCK_BYTES / 16) as u32;
@@ -256,7 +257,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn hand_over(&mut self, bound: &Bound<'_>, writer: &mut FileWriter<'_>) -> Result<(), Fault> {
-        let first = self.row.unwrap_or(0);
+        let first = self.row.unwrap_or(FIRST_ROW);
         let mut buffer = TimeText::new();
         // Many rows share a key: texts are compared once for all of them.
         let mut compared: Option<(u32, Ordering)> = None;

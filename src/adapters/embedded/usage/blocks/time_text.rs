@@ -5,6 +5,7 @@
 
 use super::bytes::Damage;
 
+const UTC_OFFSET_MIN: i64 = 0;
 const DAY_S: i64 = 86_400;
 const SECOND_NS: i64 = 1_000_000_000;
 /// Bytes of `2025-03-01T`.
@@ -87,7 +88,8 @@ impl TimeForm {
     /// Writes the instant in this form. Only for derived forms.
     pub fn render(self, nanos: i64, out: &mut TimeText) -> Result<&str, Damage> {
         let Self::Derived { digits, offset_min } = self else { return Err(Damage("a time is not derived")) };
-        let minutes = offset_min.unwrap_or(0);
+        // `Z` and no offset at all are UTC.
+        let minutes = offset_min.unwrap_or(UTC_OFFSET_MIN);
         let local_s = nanos.div_euclid(SECOND_NS) + minutes * 60;
         out.clock(local_s);
         if digits > 0 {
