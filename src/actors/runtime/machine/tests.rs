@@ -80,17 +80,15 @@ impl Bench {
 
     /// A stage panics; should the sink be asked for what it has in its hands then, it has nothing.
     fn panic(&mut self, worker: usize, over: Option<Range>) -> Vec<Output> {
+        let out = self.panic_before_fence(worker, over);
+        if self.machine.suspicion.is_fencing() { self.ack(self.applied.next(0)) } else { out }
+    }
+
+    fn panic_before_fence(&mut self, worker: usize, over: Option<Range>) -> Vec<Output> {
         let busy_with = over.map(|range| Busy { generation: self.machine.generation(), range });
         let incarnation = self.machine.workers[worker].incarnation;
-        let end = End::Panic("boom".to_owned());
-        let mut out =
-            self.step(Input::WorkerEnded { worker, incarnation, end, busy_with, applied: self.applied.clone() });
-        if self.machine.suspicion.is_fencing() {
-            assert!(out.iter().any(|output| matches!(output, Output::Fence { .. })), "{out:?}");
-            assert!(!out.iter().any(|output| matches!(output, Output::Quarantine { .. })), "{out:?}");
-            out = self.ack(self.applied.next(0));
-        }
-        out
+        let (end, applied) = (End::Panic("boom".to_owned()), self.applied.clone());
+        self.step(Input::WorkerEnded { worker, incarnation, end, busy_with, applied })
     }
 }
 
@@ -192,6 +190,25 @@ fn a_poisoned_event_is_passed_only_after_its_record_is_durable() {
     line.read_done(2, 3);
     assert_eq!(reads(&line.ack(3)), [(3, 4, 1)]);
     assert_eq!(line.machine.line_restarts(), 0, "halving is no burst");
+}
+
+#[test]
+fn an_event_is_recorded_only_when_the_sink_has_nothing_older_in_its_hands() {
+    for (applied, recorded) in [(0, 1), (1, 0)] {
+        let mut line = Bench::up();
+        line.grow(1);
+        let mut out = Vec::new();
+        for _ in 0..3 {
+            line.pass_ms(1_000);
+            line.read_done(0, 1);
+            out = line.panic_before_fence(0, Some(Range::new(0, 0, 1)));
+        }
+        let quarantines = |out: &[Output]| out.iter().filter(|o| matches!(o, Output::Quarantine { .. })).count();
+        assert!(matches!(out.last(), Some(Output::Fence { at: Position { partition: 0, offset: 0 }, .. })), "{out:?}");
+        assert_eq!(quarantines(&out), 0);
+        // Its answer says whether an older batch has brought the event into the store meanwhile.
+        assert_eq!(quarantines(&line.ack(applied)), recorded);
+    }
 }
 
 #[test]
