@@ -2,7 +2,7 @@
 //!
 //! Who may know whom (checked by `tests/architecture.rs`): `domain` knows nobody; `ports` know `domain`; `adapters`
 //! know `ports` and `domain`; `services` know `domain` and `ports`; `pipeline` knows `domain` names; `actors` know
-//! `ports`, `services` and `domain`; `http` and `cli` know `ports`, `services` and `domain`; `app` knows everybody,
+//! `ports`, `services`, `domain` and `pipeline`; `http` and `cli` know `ports`, `services` and `domain`; `app` knows everybody,
 //! and nobody knows `app`.
 
 pub mod actors;

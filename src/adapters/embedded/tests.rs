@@ -179,7 +179,7 @@ fn questions(story: &Story, dice: &mut Dice, count: usize) -> Vec<UsageQuery> {
 #[test]
 fn through_kills_and_power_cuts_every_acknowledged_event_counts_once_and_segments_go() {
     let (mut deleted, mut crashes) = (0, 0);
-    for seed in 1..=6 {
+    for seed in 1..=24 {
         runtime().block_on(async {
             let story = story(seed);
             let mut dice = Dice::new(seed);

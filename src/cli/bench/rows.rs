@@ -1,10 +1,11 @@
 //! The rows of the performance table that one node has: 1 to 5, 13 to 15, and memory.
 
+use super::BenchArgs;
 use super::drive::{self, Pace, Seen, Shape};
 use super::load::{Load, rfc3339};
 use super::report::Row;
 use super::server::{Server, cpu_ms};
-use super::{BenchArgs, wire::Wire};
+use super::wire::{Answer, Wire};
 use crate::cli::client::Failure;
 use std::cell::RefCell;
 use std::future::Future;
@@ -21,6 +22,8 @@ const MILLION: u64 = 1_000_000;
 const PROBE_GAP_MS: u64 = 5;
 /// Full load before each kill of row 13, in seconds.
 const KILL_AFTER_S: u64 = 3;
+/// Longest wait for an answer that is not behind, in seconds.
+const FRESH_WITHIN_S: u64 = 120;
 
 /// What is going on, and the rows so far.
 struct Bench<'a> {
@@ -123,7 +126,7 @@ impl Bench<'_> {
             let connected = Wire::connect(&self.server.address).await;
             let mut wire = connected.map_err(|error| Failure::Said(error.to_string()))?;
             for (path, expected, what) in paths {
-                let answer = wire.get(&path).await.map_err(|error| Failure::Said(error.to_string()))?;
+                let answer = fresh(&mut wire, &path).await?;
                 let text = String::from_utf8_lossy(&answer.body);
                 let probes = u128::from(self.probes);
                 if self.probes == 0 && !drive::has_value(&text, expected) {
@@ -285,20 +288,21 @@ impl Bench<'_> {
                 return Err(Failure::Said("the kill hit no request: it proves nothing".into()));
             }
             self.wait(drive::send_again(&self.server.address, unanswered))?;
-            self.exact_within()?;
+            self.check()?;
             self.note(exact, started.elapsed().as_secs_f64());
         }
         Ok(())
     }
+}
 
-    /// Asks until an answer is not behind; it must then be the ledger's.
-    fn exact_within(&self) -> Result<(), Failure> {
-        self.wait(async {
-            let said = |error: std::io::Error| Failure::Said(error.to_string());
-            let mut wire = Wire::connect(&self.server.address).await.map_err(said)?;
-            while wire.get("/api/v1/meters/bench_requests/query").await.map_err(said)?.behind {}
-            Ok(())
-        })?;
-        self.check()
+/// Asks until the answer is not behind what was acknowledged: a bounded wait is part of the API.
+async fn fresh(wire: &mut Wire, path: &str) -> Result<Answer, Failure> {
+    let until = Instant::now() + Duration::from_secs(FRESH_WITHIN_S);
+    while Instant::now() < until {
+        let answer = wire.get(path).await.map_err(|error| Failure::Said(error.to_string()))?;
+        if !answer.behind {
+            return Ok(answer);
+        }
     }
+    Err(Failure::Said(format!("after {FRESH_WITHIN_S} s the answer is still behind")))
 }
