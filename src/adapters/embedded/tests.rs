@@ -7,7 +7,7 @@ use super::usage::tests::{DAYS, hasty, runtime, settle};
 use super::*;
 use crate::domain::digest::payload_digest;
 use crate::domain::fault::Fault;
-use crate::domain::metering::query::UsageQuery;
+use crate::domain::metering::query::{EventsQuery, UsageQuery};
 use crate::domain::metering::{Batch, Catalog, Chunk, Event, Fate, Measure};
 use crate::domain::position::Position;
 use crate::domain::record::{self, Control, Kind};
@@ -254,6 +254,47 @@ fn lived_in(seed: u64) -> (SimDisk, Story) {
         embedded.close().await.expect("an orderly close");
     });
     (disk, story)
+}
+
+/// Everything under one identity; `source` makes the id index say where to look.
+fn under(namespace: &str, source: Option<&str>, id: &str) -> EventsQuery {
+    EventsQuery {
+        namespace: namespace.into(),
+        from: None,
+        to: None,
+        ingested_from: None,
+        ingested_to: None,
+        id_contains: None,
+        identity: Some((source.map(str::to_string), id.into())),
+        subjects: None,
+        limit: 100,
+    }
+}
+
+#[test]
+fn an_event_asked_for_by_its_identity_is_found_where_the_id_index_says_and_nothing_is_missed() {
+    let (disk, _) = lived_in(7);
+    runtime().block_on(async {
+        let embedded = open(&disk).expect("the directory again");
+        let all = EventsQuery { identity: None, limit: 10_000, ..under("default", None, "") };
+        let all = embedded.usage.events(all).await.expect("a list");
+        assert!(all.len() > 100, "{} events are no test", all.len());
+        let read = || embedded.usage.snapshot().blocks_read;
+        let (mut by_index, mut by_scan) = (0, 0);
+        for event in all.iter().step_by(7) {
+            let before = read();
+            let found = embedded.usage.events(under("default", Some(&event.source), &event.id)).await.expect("found");
+            by_index += read() - before;
+            let before = read();
+            let mut scanned = embedded.usage.events(under("default", None, &event.id)).await.expect("scanned");
+            by_scan += read() - before;
+            scanned.retain(|other| other.source == event.source);
+            assert_eq!(found, scanned, "{} of {}", event.id, event.source);
+            assert!(found.iter().any(|found| found.position == event.position));
+        }
+        assert!(by_index < by_scan, "{by_index} blocks by the index, {by_scan} by scanning");
+        assert!(embedded.usage.events(under("default", Some("nobody"), "nothing")).await.expect("none").is_empty());
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::disk::Disk;
 use super::id_index::EmbeddedIdIndex;
 use super::key;
 use super::log::EmbeddedLog;
-use super::usage::{BeforeCommit, EmbeddedUsage};
+use super::usage::{BeforeCommit, EmbeddedUsage, Owners, OwnersOf};
 use super::{id_index, log, usage};
 use crate::domain::digest::HashKey;
 use crate::domain::fault::Fault;
@@ -66,6 +66,7 @@ impl Embedded {
         let index = EmbeddedIdIndex::open(disk.clone(), settings.ids)?;
         let usage = EmbeddedUsage::open(disk, settings.usage, key, checkpoint(&index))?;
         check_together(&*log, &*index, &usage)?;
+        usage.find_owners_with(owners_of(&index));
         log.set_backlog_from(&usage.applied());
         let (stop, stopped) = watch::channel(false);
         let embedded = Self { log, index, usage, key, stop, keepers: Mutex::default() };
@@ -137,6 +138,12 @@ struct Parts {
     log: Arc<EmbeddedLog>,
     index: Arc<EmbeddedIdIndex>,
     usage: std::sync::Weak<EmbeddedUsage>,
+}
+
+/// The index knows where an event stands.
+fn owners_of(index: &Arc<EmbeddedIdIndex>) -> OwnersOf {
+    let index = index.clone();
+    Box::new(move |id| Ok(Owners { positions: index.owners(id)?, forgotten: index.horizon() }))
 }
 
 /// The index is durable before the store is.

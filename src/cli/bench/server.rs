@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for a start, a stop or for merges to finish, in seconds.
 const WAIT_S: u64 = 600;
+/// How long a server must be idle to be done, twice in a row, in milliseconds.
+const QUIET_MS: u64 = 200;
 
 pub struct Server {
     child: Child,
@@ -85,17 +87,20 @@ impl Server {
         value.and_then(|value| value.parse().ok()).ok_or_else(|| said(format!("/metrics has no {name}")))
     }
 
-    /// Waits until everything acknowledged is applied, sealed as far as it will be, and merged.
+    /// Waits until everything acknowledged is applied, sealed as far as it will be, and merged: no backlog, and next to
+    /// no CPU used any more.
     pub fn drain(&self) -> Result<(), Failure> {
         let until = Instant::now() + Duration::from_secs(WAIT_S);
         let mut quiet = 0;
         while Instant::now() < until {
-            let busy = self.metric("weir_backlog_events")? + self.metric("weir_merge_backlog")?;
-            quiet = if busy == 0 { quiet + 1 } else { 0 };
-            if quiet >= 3 {
+            let backlog = self.metric("weir_backlog_events")? + self.metric("weir_merge_backlog")?;
+            let before = self.cpu_ms()?;
+            std::thread::sleep(Duration::from_millis(QUIET_MS));
+            let idle = self.cpu_ms()? - before <= QUIET_MS / 10;
+            quiet = if backlog == 0 && idle { quiet + 1 } else { 0 };
+            if quiet >= 2 {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(50));
         }
         Err(said("weir did not finish merging"))
     }

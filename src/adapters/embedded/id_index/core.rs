@@ -13,7 +13,7 @@ use super::hot::HotTable;
 use super::run::{Hit, Run, Scratch};
 use crate::adapters::embedded::disk::Disk;
 use crate::domain::fault::Fault;
-use crate::domain::position::Frontier;
+use crate::domain::position::{Frontier, Position};
 use crate::domain::time::Instant;
 use crate::ports::id_index::{Claim, ClaimRequest, IndexSnapshot};
 use crate::ports::stats::Counter;
@@ -225,6 +225,31 @@ impl Core {
         self.counters.filters_asked.add(filters_asked);
         self.counters.blocks_read.add(blocks_read);
         Ok(())
+    }
+
+    /// See `EmbeddedIdIndex::owners`.
+    pub fn owners(&self, id: u128) -> Result<Vec<Position>, Fault> {
+        // Asks as a record beyond every other: all winners exist for it.
+        let beyond = Position::new(u32::MAX, u64::MAX);
+        let (accepted_at, window_ns) = (Instant::from_nanos(i64::MAX), i64::MAX);
+        let request = ClaimRequest { id, digest: 0, position: beyond, accepted_at, window_ns };
+        let mut owners = Vec::new();
+        let view = {
+            let claims = lock(&self.claims);
+            claims.hot.find(&request, |position, _, _| owners.push(position));
+            Arc::clone(&self.shelf().view)
+        };
+        for frozen in &view.frozen {
+            frozen.table.find(&request, |position, _, _| owners.push(position));
+        }
+        let (mut scratch, mut hits) = (Scratch::default(), Vec::new());
+        for run in view.runs.iter().filter(|run| run.may_hold(id)) {
+            run.find(&request, 0, &mut scratch, &mut hits)?;
+        }
+        owners.extend(hits.iter().map(|hit| hit.position));
+        owners.sort_unstable();
+        owners.dedup();
+        Ok(owners)
     }
 
     /// Makes everything claimed so far durable, and says how far that is. Blocks its thread until it is; claims go on

@@ -140,6 +140,12 @@ impl EmbeddedIdIndex {
         self.core.shelf().horizon
     }
 
+    /// The positions that won this id, ascending, as far as they are remembered (see [`Self::horizon`]). Its cost does
+    /// not depend on how many ids there are.
+    pub fn owners(&self, id: u128) -> Result<Vec<Position>, Fault> {
+        self.core.owners(id)
+    }
+
     /// Whether claims have come past this position.
     pub fn covers(&self, position: Position) -> bool {
         self.core.frontier().has(position)

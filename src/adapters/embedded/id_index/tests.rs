@@ -206,6 +206,9 @@ fn after_a_power_cut_everything_below_the_durable_frontier_is_known() {
             assert_eq!(claim(&index, &[*won]), [Claim::WonBefore], "seed {seed}: {} is lost", won.position);
         }
         reopened_with_ids += u64::from(index.snapshot().sealed_ids > 0);
+        for won in model.0.iter().filter(|won| durable.has(won.position)) {
+            assert!(index.owners(won.id).unwrap().contains(&won.position), "seed {seed}: who owns {}?", won.position);
+        }
         // What is beyond is lost, asks again, and everything is decided as in the first place.
         let known = index.durable();
         model.0.retain(|won| known.has(won.position));

@@ -14,12 +14,13 @@ use crate::adapters::embedded::disk::Disk;
 use crate::adapters::embedded::manifest;
 use crate::domain::digest::HashKey;
 use crate::domain::fault::{Fault, Verdict};
-use crate::domain::position::Frontier;
+use crate::domain::position::{Frontier, Position};
+use crate::domain::time::Instant;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::{Semaphore, watch};
 use ulid::Ulid;
 
@@ -27,8 +28,21 @@ use ulid::Ulid;
 /// store (the id index) makes itself durable there, and answers how far it is. The manifest remembers that.
 pub type BeforeCommit = Box<dyn Fn(&Frontier) -> Result<Frontier, Fault> + Send + Sync>;
 
+/// Where the events that won an id stand.
+#[derive(Debug, Clone, Default)]
+pub struct Owners {
+    pub positions: Vec<Position>,
+    /// Winners accepted at or before this may be forgotten; `None` when none are.
+    pub forgotten: Option<Instant>,
+}
+
+/// Asks the id index who owns an id.
+pub type OwnersOf = Box<dyn Fn(u128) -> Result<Owners, Fault> + Send + Sync>;
+
 pub struct Engine {
     // wiring
+    /// Without it an event that is asked for by its identity is looked for everywhere.
+    pub owners_of: OnceLock<OwnersOf>,
     pub disk: Arc<dyn Disk>,
     pub settings: Settings,
     pub key: HashKey,
@@ -82,6 +96,7 @@ impl Engine {
     ) -> Self {
         let Found { ledger, version, control_file, cache, unfinished_dropped } = found;
         Self {
+            owners_of: OnceLock::new(),
             queries: Arc::new(Semaphore::new(settings.queries_max)),
             next_file: AtomicU64::new(ledger.next_file),
             retired_blocks_read: AtomicU64::new(0),

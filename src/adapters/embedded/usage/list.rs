@@ -3,8 +3,9 @@
 //! An event is listed once, under its own position. Duplicates and conflicts never counted and are not listed, unless
 //! one event is asked for by its identity: then everything that came under it is.
 
-use super::blocks::{BlockFile, Filter, IdFilter, Stored, scan_batch_filtered, sorted};
-use super::engine::Engine;
+use super::blocks::{BlockFile, FileSummary, Filter, IdFilter, Stored, scan_batch_filtered, sorted};
+use super::engine::{Engine, Owners};
+use super::snapshot::quarantine;
 use crate::domain::fault::Fault;
 use crate::domain::metering::query::{EventsQuery, Pattern, StoredEvent};
 use crate::domain::metering::{Batch, Fate};
@@ -21,7 +22,25 @@ impl Engine {
     /// Reads files, so it belongs onto a thread that may block.
     pub fn list_events(&self, query: &EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
         let (files, tail) = self.events();
-        Ok(newest(&files, &tail, query)?)
+        Ok(match self.asked_for(query)? {
+            Some(owners) => newest_where(&files, &tail, query, &|file| owners.may_stand_in(file))?,
+            None => newest(&files, &tail, query)?,
+        })
+    }
+
+    /// Who owns the identity that is asked for, when the id index can say: then few files need be read, however many
+    /// there are.
+    fn asked_for(&self, query: &EventsQuery) -> Result<Option<Owners>, Fault> {
+        let (Some((Some(source), id)), Some(owners_of)) = (&query.identity, self.owners_of.get()) else {
+            return Ok(None);
+        };
+        let mut owners = owners_of(self.key.event_id(&query.namespace, source, id))?;
+        // What was redriven counts where the record of that stands.
+        let redriven =
+            quarantine(&self.version()).into_iter().filter(|entry| owners.positions.contains(&entry.event.position));
+        let redriven: Vec<Position> = redriven.filter_map(|entry| entry.redriven).collect();
+        owners.positions.extend(redriven);
+        Ok(Some(owners))
     }
 
     /// Reads files, so it belongs onto a thread that may block.
@@ -45,6 +64,18 @@ impl Engine {
     }
 }
 
+impl Owners {
+    /// A winner stands where the index says; a conflict in any file that has one; what the index has forgotten, in
+    /// files that old.
+    fn may_stand_in(&self, file: &FileSummary) -> bool {
+        let is_forgotten = || {
+            let oldest = file.accepted.map(|(oldest, _)| oldest);
+            self.positions.is_empty() && oldest.zip(self.forgotten).is_some_and(|(oldest, until)| oldest <= until)
+        };
+        file.conflicts > 0 || self.positions.iter().any(|owner| file.range.contains(*owner)) || is_forgotten()
+    }
+}
+
 /// The newest `query.limit` events that pass: by time descending, then by position descending.
 ///
 /// With [`EventsQuery::identity`] (source, when one is given, and id) conflicts are listed too, and the duplicates of
@@ -53,6 +84,16 @@ impl Engine {
 /// # Errors
 /// A file is damaged or cannot be read.
 pub fn newest(files: &[Arc<BlockFile>], tail: &[Arc<Batch>], query: &EventsQuery) -> Result<Vec<StoredEvent>, Fault> {
+    newest_where(files, tail, query, &|_| true)
+}
+
+/// The same, with whole events read from some of the files only.
+fn newest_where(
+    files: &[Arc<BlockFile>],
+    tail: &[Arc<Batch>],
+    query: &EventsQuery,
+    wanted: &dyn Fn(&FileSummary) -> bool,
+) -> Result<Vec<StoredEvent>, Fault> {
     let mut list = Newest { limit: query.limit, events: BTreeMap::new() };
     if query.limit == 0 {
         return Ok(Vec::new());
@@ -68,7 +109,7 @@ pub fn newest(files: &[Arc<BlockFile>], tail: &[Arc<Batch>], query: &EventsQuery
     let latest = |file: &&Arc<BlockFile>| Reverse(file.summary().times.map(|(_, latest)| latest));
     let mut files: Vec<&Arc<BlockFile>> = files.iter().collect();
     files.sort_by_key(latest);
-    for file in &files {
+    for file in files.iter().filter(|file| wanted(file.summary())) {
         filter.time_from = filter.time_from.max(list.bound());
         let Some((least, greatest)) = file.summary().times else { continue };
         if filter.any_time_in((least.nanos(), greatest.nanos())) {

@@ -33,7 +33,7 @@ mod threads;
 mod tiers;
 mod version;
 
-pub use engine::BeforeCommit;
+pub use engine::{BeforeCommit, Owners, OwnersOf};
 pub use rebuild::reset_rollups;
 pub use settings::Settings;
 
@@ -109,6 +109,12 @@ impl EmbeddedUsage {
     /// by position: what an id index is rebuilt from.
     pub fn owners(&self, visit: &mut dyn FnMut(Vec<ClaimRequest>) -> Result<(), Fault>) -> Result<(), Fault> {
         self.engine.owners(visit)
+    }
+
+    /// Lets the id index say where an event stands that is asked for by its identity. Set once, at the start.
+    pub fn find_owners_with(&self, owners_of: OwnersOf) {
+        // Set a second time it stays what it was.
+        let _ = self.engine.owners_of.set(owners_of);
     }
 
     /// Seals everything applied so far. Does not wait for it.
