@@ -54,6 +54,7 @@ pub fn run(args: BenchArgs) -> Result<(), Failure> {
     std::fs::create_dir_all(&dir).map_err(said)?;
     let sync = sync_time(&dir).map_err(said)?;
     let durable = sync.as_micros() >= SYNC_US_MIN && file_system(&dir) != "tmpfs";
+    let machine = machine(&dir, sync);
     let outcome = rows::measure(&args, &dir.join("data"));
     if !args.keep && args.dir.is_none() {
         std::fs::remove_dir_all(&dir).map_err(said)?;
@@ -61,7 +62,7 @@ pub fn run(args: BenchArgs) -> Result<(), Failure> {
     let report = Report {
         version: env!("CARGO_PKG_VERSION").to_string(),
         date: today(),
-        machine: machine(&dir, sync),
+        machine,
         acknowledgement: if durable {
             "204 means: in the log, synced to disk.".to_string()
         } else {
