@@ -332,27 +332,3 @@ proptest! {
         }
     }
 }
-
-/// `cargo test --release -- --ignored --nocapture parsing_speed`: prints, asserts nothing about time.
-#[test]
-#[ignore = "a measurement"]
-fn parsing_speed() {
-    const EVENTS: usize = 1_000;
-    const ROUNDS: u32 = 500;
-    let event = |i: usize| {
-        format!(
-            r#"{{"specversion":"1.0","id":"{i:032}","source":"api-gateway/eu-west-1","type":"request","subject":"customer-{:05}","time":"2025-03-01T10:00:{:02}.123Z","data":{{"tokens":{},"model":"gpt-4-turbo","type":"output","route":"/v1/chat/completions","latencyMs":{}}}}}"#,
-            i % 1_000,
-            i % 60,
-            i * 7,
-            i % 977
-        )
-    };
-    let body = format!("[{}]", (0..EVENTS).map(event).collect::<Vec<_>>().join(","));
-    let started = std::time::Instant::now();
-    for _ in 0..ROUNDS {
-        assert_eq!(taken(&body, Form::Batch).lengths.len(), EVENTS);
-    }
-    let per_event = started.elapsed() / ROUNDS / EVENTS as u32;
-    println!("{per_event:?} per event of {} bytes", body.len() / EVENTS);
-}
