@@ -2,7 +2,7 @@
 //!
 //! A fold over the control records below that position, so a replay sees the same catalog at the same place.
 
-use super::extract::{Extractor, MultiExtractor};
+use super::extract::MultiExtractor;
 use super::meter::Meter;
 use crate::domain::digest::HashKey;
 use crate::domain::position::Position;
@@ -13,13 +13,12 @@ use std::sync::Arc;
 /// How long ids are remembered unless a `settings` record says otherwise, in days.
 pub const DEDUPE_WINDOW_DAYS: u32 = 35;
 
-/// A meter version that counts, ready to read events.
+/// A meter version that counts.
 #[derive(Debug)]
 pub struct LiveMeter {
     pub meter: Arc<Meter>,
     /// The `meter_live` record's position: from here on the line counts, everything before comes by backfill.
     pub since: Position,
-    pub extractor: Extractor,
 }
 
 /// Immutable: [`Catalog::with`] makes the next one.
@@ -57,8 +56,7 @@ impl Catalog {
                 if meters.iter().any(|live| live.meter.version == meter.version) {
                     return None;
                 }
-                let extractor = Extractor::of(meter);
-                meters.push(Arc::new(LiveMeter { meter: meter.clone(), since: position, extractor }));
+                meters.push(Arc::new(LiveMeter { meter: meter.clone(), since: position }));
                 Some(self.having(meters))
             }
             Control::MeterGone { version, .. } => {
