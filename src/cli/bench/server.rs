@@ -128,6 +128,12 @@ impl Server {
         self.child.wait().map(|_| ()).map_err(said)
     }
 
+    /// Ends it and removes all it stored.
+    pub fn clear(&mut self) -> Result<(), Failure> {
+        self.kill()?;
+        std::fs::remove_dir_all(&self.data).map_err(said)
+    }
+
     /// SIGTERM, then the exit.
     pub fn stop(mut self) -> Result<(), Failure> {
         Command::new("kill").arg(self.child.id().to_string()).status().map_err(said)?;
