@@ -13,6 +13,7 @@ pub struct Instant(i64);
 /// Nanoseconds in one minute: the finest bucket of the rollups.
 pub const MINUTE_NS: i64 = 60_000_000_000;
 
+const MICRO_NS: i64 = 1_000;
 const SECOND_NS: i64 = 1_000_000_000;
 const DAY_S: i64 = 86_400;
 
@@ -37,6 +38,11 @@ impl Instant {
 
     pub const fn nanos(self) -> i64 {
         self.0
+    }
+
+    /// The same instant without what lies below a microsecond (floored): what business records keep.
+    pub const fn floor_to_micros(self) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(MICRO_NS)))
     }
 
     /// The UTC minute this instant lies in, counted from the epoch (floored).
@@ -243,6 +249,14 @@ mod tests {
         assert_eq!(Instant::from_nanos(1_500_000_000).to_rfc3339(), "1970-01-01T00:00:01.5Z");
         assert_eq!(Instant::from_nanos(-1).to_rfc3339(), "1969-12-31T23:59:59.999999999Z");
         assert_eq!(Instant::from_nanos(i64::MIN).to_rfc3339(), "1677-09-21T00:12:43.145224192Z");
+    }
+
+    #[test]
+    fn a_business_record_keeps_microseconds() {
+        let table = [(1_999, 1_000), (1_000, 1_000), (0, 0), (-1, -1_000), (-1_000, -1_000), (i64::MIN, i64::MIN)];
+        for (nanos, kept) in table {
+            assert_eq!(Instant::from_nanos(nanos).floor_to_micros(), Instant::from_nanos(kept), "{nanos}");
+        }
     }
 
     #[test]

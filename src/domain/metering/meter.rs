@@ -93,24 +93,40 @@ pub struct MeterDraft {
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
-/// Why a meter is refused. Ordered: the first that applies is reported. `field` is the wire name (v1).
+/// What a client asks for when it updates a meter. Everything else about a meter stays as it was created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeterChanges {
+    /// Absent: the slug again.
+    pub name: Option<String>,
+    /// Absent: kept. A description can be changed, not cleared.
+    pub description: Option<String>,
+    /// Absent: cleared.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// All dimensions from now on; empty: none.
+    pub group_by: BTreeMap<String, String>,
+}
+
+/// Why a meter is refused. Ordered: the first that applies is reported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct MeterRefusal {
+    /// The code that v3 shows, for the refusals that have one.
+    pub code: Option<&'static str>,
+    /// The wire name (v1); with a code, the path that v3 shows beside it.
     pub field: String,
     /// The text a v1 client sees after `validation error: ` (wire-details-metering section 8).
     pub message: String,
 }
 
 impl MeterRefusal {
-    fn of(field: &str, message: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), message: message.into() }
+    pub(super) fn of(field: &str, message: impl Into<String>) -> Self {
+        Self { code: None, field: field.to_owned(), message: message.into() }
     }
 }
 
 impl MeterDraft {
     /// All rules of a v1 create, in the order of the reference: what the API's description bounds, then the paths,
-    /// then how they go together; then the meter.
+    /// then how they go together; then the meter. Its instants are cut to microseconds.
     pub fn check(self, namespace: &str, id: Ulid, version: Ulid, now: Instant) -> Result<Meter, MeterRefusal> {
         check_slug(&self.slug)?;
         let name = self.name.unwrap_or_else(|| self.slug.clone());
@@ -133,13 +149,45 @@ impl MeterDraft {
             description: self.description,
             aggregation: self.aggregation,
             event_type: self.event_type,
-            event_from: self.event_from,
+            event_from: self.event_from.map(Instant::floor_to_micros),
             value_property: self.value_property,
             group_by: self.group_by,
             metadata: self.metadata,
-            created_at: now,
-            updated_at: now,
+            created_at: now.floor_to_micros(),
+            updated_at: now.floor_to_micros(),
         })
+    }
+}
+
+impl MeterChanges {
+    /// The meter from now on. Other dimensions make it another version, `version`: what it counted under the old ones
+    /// cannot be told apart by the new ones. Any other change leaves the version as it is.
+    pub fn apply(self, meter: &Meter, version: Ulid, now: Instant) -> Result<Meter, MeterRefusal> {
+        let name = self.name.unwrap_or_else(|| meter.slug.clone());
+        check_name(&name)?;
+        check_description(self.description.as_deref())?;
+        check_group_by(&self.group_by, meter.value_property.as_deref())?;
+        Ok(Meter {
+            version: if self.group_by == meter.group_by { meter.version } else { version },
+            name,
+            description: self.description.or_else(|| meter.description.clone()),
+            metadata: self.metadata,
+            group_by: self.group_by,
+            updated_at: now.floor_to_micros(),
+            ..meter.clone()
+        })
+    }
+}
+
+/// No dimension may have a name that the caller's API gives another meaning.
+pub fn check_reserved(group_by: &BTreeMap<String, String>, reserved: &[&str]) -> Result<(), MeterRefusal> {
+    match group_by.keys().find(|name| reserved.contains(&name.as_str())) {
+        Some(name) => Err(MeterRefusal {
+            code: Some("reserved_dimension"),
+            field: format!("$.dimensions.{name}"),
+            message: format!("the dimension name {name} is reserved"),
+        }),
+        None => Ok(()),
     }
 }
 
@@ -254,14 +302,14 @@ mod tests {
     }
 
     fn check(draft: MeterDraft) -> Result<Meter, MeterRefusal> {
-        draft.check("default", Ulid::nil(), Ulid::nil(), Instant::from_nanos(5))
+        draft.check("default", Ulid::nil(), Ulid::nil(), Instant::from_nanos(5_999))
     }
 
     #[test]
     fn a_meter_without_a_name_is_named_by_its_slug() {
         let meter = check(draft()).unwrap();
         assert_eq!((meter.name.as_str(), meter.namespace.as_str()), ("job_seconds", "default"));
-        assert_eq!((meter.created_at, meter.updated_at), (Instant::from_nanos(5), Instant::from_nanos(5)));
+        assert_eq!((meter.created_at, meter.updated_at), (Instant::from_nanos(5_000), Instant::from_nanos(5_000)));
         assert_eq!(check(MeterDraft { name: Some("Jobs".into()), ..draft() }).unwrap().name, "Jobs");
     }
 
@@ -300,9 +348,84 @@ mod tests {
         for (field, change, message) in table {
             let mut draft = draft();
             change(&mut draft);
-            let expected = MeterRefusal { field: field.into(), message: message.into() };
-            assert_eq!(check(draft), Err(expected));
+            assert_eq!(check(draft), Err(MeterRefusal::of(field, message)));
         }
+    }
+
+    #[test]
+    fn event_from_is_cut_to_the_microsecond_before() {
+        let meter = check(MeterDraft { event_from: Some(Instant::from_nanos(-1)), ..draft() }).unwrap();
+        assert_eq!(meter.event_from, Some(Instant::from_nanos(-1_000)));
+    }
+
+    fn changes() -> MeterChanges {
+        MeterChanges { name: None, description: None, metadata: None, group_by: draft().group_by }
+    }
+
+    fn apply(meter: &Meter, changes: MeterChanges) -> Result<Meter, MeterRefusal> {
+        changes.apply(meter, Ulid(9), Instant::from_nanos(77_777))
+    }
+
+    #[test]
+    fn an_update_resets_the_name_keeps_the_description_and_clears_the_rest() {
+        let labels = BTreeMap::from([("team".to_string(), "core".to_string())]);
+        let described = MeterDraft {
+            name: Some("Jobs".into()),
+            description: Some("Seconds of jobs".into()),
+            metadata: Some(labels.clone()),
+            ..draft()
+        };
+        let meter = check(described).unwrap();
+        let bare = apply(&meter, MeterChanges { group_by: BTreeMap::new(), ..changes() }).unwrap();
+        assert_eq!((bare.name.as_str(), bare.description.as_deref()), ("job_seconds", Some("Seconds of jobs")));
+        assert_eq!((bare.metadata, bare.group_by.len()), (None, 0));
+        assert_eq!((bare.created_at, bare.updated_at), (meter.created_at, Instant::from_nanos(77_000)));
+        let full = MeterChanges {
+            name: Some("Work".into()),
+            description: Some("Work done".into()),
+            metadata: Some(labels.clone()),
+            ..changes()
+        };
+        let full = apply(&meter, full).unwrap();
+        assert_eq!((full.name.as_str(), full.description.as_deref()), ("Work", Some("Work done")));
+        assert_eq!(full.metadata, Some(labels));
+    }
+
+    #[test]
+    fn only_other_dimensions_make_another_version() {
+        let meter = check(draft()).unwrap();
+        let renamed = MeterChanges { name: Some("Jobs".into()), description: Some("d".into()), ..changes() };
+        assert_eq!(apply(&meter, renamed).unwrap().version, meter.version);
+        for group_by in [BTreeMap::new(), BTreeMap::from([("region".into(), "$.zone".into())])] {
+            let other = apply(&meter, MeterChanges { group_by: group_by.clone(), ..changes() }).unwrap();
+            assert_eq!((other.version, other.id, other.group_by), (Ulid(9), meter.id, group_by));
+        }
+    }
+
+    #[test]
+    fn an_update_has_the_rules_of_a_create_without_its_prefix() {
+        let meter = check(draft()).unwrap();
+        let group = |name: &str, path: &str| BTreeMap::from([(name.to_string(), path.to_string())]);
+        #[rustfmt::skip]
+        let table = [
+            ("name", MeterChanges { name: Some(String::new()), ..changes() }, "name must have 1 to 256 characters"),
+            ("description", MeterChanges { description: Some(String::new()), ..changes() }, "description must not be empty string"),
+            ("groupBy", MeterChanges { group_by: group("region", "region"), ..changes() }, "invalid JSONPath for region group by: a path starts with $ (at character 0)"),
+            ("groupBy", MeterChanges { group_by: group("1st", "$.x"), ..changes() }, "meter group by key 1st is invalid, only alphanumeric and underscore characters are allowed"),
+            ("groupBy", MeterChanges { group_by: group("s", "$.seconds"), ..changes() }, "meter group by value s cannot be the same as value property"),
+        ];
+        for (field, changes, message) in table {
+            assert_eq!(apply(&meter, changes), Err(MeterRefusal::of(field, message)));
+        }
+    }
+
+    #[test]
+    fn a_reserved_dimension_is_refused_with_its_code() {
+        let group_by = BTreeMap::from([("region".into(), "$.region".into()), ("subject".into(), "$.who".into())]);
+        assert_eq!(check_reserved(&group_by, &[]), Ok(()));
+        assert_eq!(check_reserved(&draft().group_by, &["subject", "customer_id"]), Ok(()));
+        let refusal = check_reserved(&group_by, &["subject", "customer_id"]).unwrap_err();
+        assert_eq!((refusal.code, refusal.field.as_str()), (Some("reserved_dimension"), "$.dimensions.subject"));
     }
 
     #[test]

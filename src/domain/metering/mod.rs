@@ -8,6 +8,7 @@ pub mod meter;
 pub mod path;
 pub mod plan;
 pub mod query;
+pub mod reserved;
 pub mod scan;
 pub mod window;
 
