@@ -4,7 +4,7 @@ CARGO ?= cargo
 DATA ?= .weir
 LISTEN ?= 127.0.0.1:8888
 
-.PHONY: help setup run test check unit fmt bench torture test-mutants clean
+.PHONY: help setup run test check unit fmt bench torture test-mutants contract clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,10 @@ torture: ## P1, P2, P9, P10 with 200 kills and power cuts (long); WEIR_TEST_SEED
 
 test-mutants: ## switch off one safeguard at a time: each must turn a named test red (by hand, long)
 	@scripts/test-mutants.sh
+
+contract: ## tests/contract from the published documents: CONTRACT_V1=….yaml CONTRACT_V3=….yaml
+	CONTRACT_V1="$(abspath $(CONTRACT_V1))" CONTRACT_V3="$(abspath $(CONTRACT_V3))" \
+		$(CARGO) test --locked --test contract -- --ignored --nocapture
 
 clean: ## remove what was built (not the data)
 	$(CARGO) clean
