@@ -4,7 +4,7 @@ CARGO ?= cargo
 DATA ?= .weir
 LISTEN ?= 127.0.0.1:8888
 
-.PHONY: help setup run test check unit fmt bench torture test-mutants contract clean
+.PHONY: help setup run test check unit clients fmt bench torture test-mutants contract clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,7 +17,7 @@ run: ## install what is missing, build weir, start it with example meters
 	$(CARGO) build --release --locked
 	@scripts/try-next.sh "$(LISTEN)" & exec target/release/weir serve --data "$(DATA)" --listen "$(LISTEN)" --meters docs/example-meters.yaml
 
-test: setup check unit ## everything that must pass: CI calls this
+test: setup check unit clients ## everything that must pass: CI calls this
 
 check: ## format, lints, licences, architecture
 	$(CARGO) fmt --all --check
@@ -26,6 +26,10 @@ check: ## format, lints, licences, architecture
 
 unit: ## the test suites, printed seeds and all
 	$(CARGO) test --locked
+
+clients: ## the official clients and a schema tester against one weir
+	$(CARGO) build --locked
+	@scripts/test-clients.sh
 
 fmt: ## format the code
 	$(CARGO) fmt --all

@@ -8,6 +8,12 @@ need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 need cc build-essential
 need curl curl
 need git git
+if [ "${1:-}" != "--run-only" ]; then
+  # What the official clients run on (`make clients`).
+  need node nodejs
+  need npm npm
+  python3 -c 'import ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
+fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
   if ! command -v apt-get >/dev/null 2>&1; then
