@@ -5,28 +5,38 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room → rooms it may use. Every room may use itself.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("domain", &[]),
     ("ports", &["domain"]),
     ("adapters", &["ports", "domain"]),
-    ("services", &["domain", "ports"]),
+    ("store", &["ports", "domain"]),
+    ("services", &["domain", "ports", "store"]),
     ("pipeline", &["domain"]),
     ("actors", &["ports", "services", "domain", "pipeline"]),
     ("http", &["ports", "services", "domain"]),
     ("cli", &["ports", "services", "domain"]),
-    ("app", &["actors", "adapters", "cli", "domain", "http", "pipeline", "ports", "services"]),
+    ("app", &["actors", "adapters", "cli", "domain", "http", "pipeline", "ports", "services", "store"]),
 ];
 
 /// Room → crates it must not name.
-const NOT_IN: [(&str, &[&str]); 8] = [
+const NOT_IN: [(&str, &[&str]); 9] = [
     ("domain", &["tokio", "actix", "actix_web", "actix_rt", "tracing", "rustix", "zstd", "async_trait"]),
     ("ports", &["actix", "actix_web"]),
     ("adapters", &["actix", "actix_web"]),
+    ("store", &["actix", "actix_web"]),
     ("services", &["actix", "actix_web"]),
     ("pipeline", &["actix", "actix_web", "tokio"]),
     ("actors", &["actix_web"]),
     ("http", &["actix", "rustix"]),
     ("cli", &["actix", "actix_web"]),
+];
+
+/// Crates of one driver, and the only places that may name them.
+const ONLY_IN: [(&str, &[&str]); 4] = [
+    ("tokio_postgres", &["src/store", "src/adapters/postgres"]),
+    ("deadpool_postgres", &["src/store"]),
+    ("postgres_types", &["src/store"]),
+    ("refinery", &["src/store"]),
 ];
 
 /// Word, where it is banned (a path's beginning), what to write instead.
@@ -95,6 +105,22 @@ fn every_room_uses_only_the_rooms_it_may() {
         for word in NOT_IN.iter().filter(|(name, _)| *name == room).flat_map(|(_, words)| words.iter()) {
             if code.contains(&format!("use {word}::")) || code.contains(&format!(" {word}::")) {
                 faults.push(format!("{}: {room} must not use the crate {word}", path.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_drivers_types_stay_in_its_room() {
+    let mut faults = Vec::new();
+    for (path, text) in sources() {
+        let here = path.to_str().expect("a plain path");
+        let code = shipped(&text);
+        for (driver, places) in ONLY_IN {
+            let named = code.contains(&format!("{driver}::"));
+            if named && !is_test_file(&path) && !places.iter().any(|place| here.starts_with(place)) {
+                faults.push(format!("{here}: only {places:?} may name {driver}"));
             }
         }
     }

@@ -7,5 +7,6 @@ pub mod number;
 pub mod position;
 pub mod quantity;
 pub mod record;
+pub mod subject;
 pub mod time;
 pub mod varint;

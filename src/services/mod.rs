@@ -6,8 +6,10 @@ pub mod explain;
 pub mod ingest;
 pub mod meters;
 pub mod meters_file;
+pub mod publisher;
 pub mod quarantine;
 pub mod usage;
+pub mod writes;
 
 #[cfg(test)]
 pub mod testing;
