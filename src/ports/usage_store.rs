@@ -5,10 +5,13 @@
 //! not at all; a query sees exactly the events below the applied frontier it was started at.
 
 use crate::domain::fault::Fault;
-use crate::domain::metering::query::{EventsQuery, MeterJob, QueryRefusal, StoredEvent, UsageQuery, UsageRow};
+use crate::domain::metering::query::{
+    EventsQuery, MeterJob, QueryRefusal, StoredEvent, UsageQuery, UsageRow, ValuesQuery,
+};
 use crate::domain::metering::{Batch, Meter};
 use crate::domain::position::{Frontier, Position, Range};
 use crate::domain::record::Control;
+use crate::domain::time::Instant;
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -44,7 +47,7 @@ pub struct KnownMeter {
     pub meter: Arc<Meter>,
     pub live_at: Position,
     /// When and where it was deleted.
-    pub gone: Option<(Position, crate::domain::time::Instant)>,
+    pub gone: Option<(Position, Instant)>,
 }
 
 /// A conflict: an event under an id that another event won.
@@ -105,9 +108,18 @@ pub trait UsageStore: Send + Sync {
     /// What survives a crash: where the line reads on from.
     fn durable(&self) -> Frontier;
 
+    /// Tells `UsageQuery::progress` what it reads besides rollups.
     async fn usage(&self, query: UsageQuery) -> Result<UsageAnswer, ReadError>;
 
+    /// Events that pass, in the query's order. One that came again or conflicts is listed only where one event is
+    /// asked for by its identity; what is in quarantine is listed too.
     async fn events(&self, query: EventsQuery) -> Result<Vec<StoredEvent>, ReadError>;
+
+    /// The distinct values, by byte order; a group value that is missing is "".
+    async fn dimension_values(&self, query: ValuesQuery) -> Result<Vec<String>, ReadError>;
+
+    /// How many events count that happened at `from` or later, by subject, in its byte order.
+    async fn event_counts(&self, namespace: &str, from: Instant) -> Result<Vec<(String, u64)>, ReadError>;
 
     /// Conflicts below `before` (or all), newest first.
     async fn conflicts(

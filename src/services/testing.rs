@@ -2,7 +2,7 @@
 //! was told to. It proves what the door and the services do; what the engine does is proved over the real one.
 
 use crate::domain::fault::Fault;
-use crate::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery, UsageRow};
+use crate::domain::metering::query::{EventsQuery, StoredEvent, TextFilter, UsageQuery, UsageRow, ValuesQuery};
 use crate::domain::metering::{Batch, Fate};
 use crate::domain::position::{Frontier, Position, Range};
 use crate::domain::record::{Control, Kind, Quarantined, decode_control, decode_event, peek};
@@ -43,6 +43,10 @@ pub struct State {
     pub rows: Vec<UsageRow>,
     pub asked: Option<UsageQuery>,
     pub asked_events: Option<EventsQuery>,
+    /// What `dimension_values` and `event_counts` answer, and what the values were asked for last.
+    pub values: Vec<String>,
+    pub counts: Vec<(String, u64)>,
+    pub asked_values: Option<ValuesQuery>,
     pub waited_for: Option<Option<Frontier>>,
 }
 
@@ -213,14 +217,30 @@ impl UsageStore for World {
 
     async fn events(&self, query: EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
         self.with(|state| {
-            let passes = |event: &&StoredEvent| match &query.identity {
-                Some((source, id)) => event.id == *id && source.as_ref().is_none_or(|source| event.source == *source),
-                None => query.subjects.as_ref().is_none_or(|subjects| subjects.contains(&event.subject)),
+            let mut found: Vec<_> = state.events.iter().filter(|event| passes(&query, event)).cloned().collect();
+            found.sort_by_key(|event| query.order.cursor(event));
+            if query.order.descending {
+                found.reverse();
+            }
+            let is_after = |event: &StoredEvent| {
+                query.after.is_none_or(|after| query.order.precedes(after, query.order.cursor(event)))
             };
-            let found = state.events.iter().rev().filter(passes).take(query.limit).cloned().collect();
+            found.retain(is_after);
+            found.truncate(query.limit);
             state.asked_events = Some(query);
             Ok(found)
         })
+    }
+
+    async fn dimension_values(&self, query: ValuesQuery) -> Result<Vec<String>, ReadError> {
+        self.with(|state| {
+            state.asked_values = Some(query);
+            Ok(state.values.clone())
+        })
+    }
+
+    async fn event_counts(&self, _: &str, _: Instant) -> Result<Vec<(String, u64)>, ReadError> {
+        Ok(self.with(|state| state.counts.clone()))
     }
 
     async fn conflicts(
@@ -252,6 +272,22 @@ impl UsageStore for World {
     fn snapshot(&self) -> StoreSnapshot {
         StoreSnapshot::default()
     }
+}
+
+/// Whether the events list asks for this event; periods are not looked at.
+fn passes(query: &EventsQuery, event: &StoredEvent) -> bool {
+    let accept = |filters: &[TextFilter], text: &str| filters.iter().all(|filter| filter.accepts(text));
+    let is_asked = match &query.identity {
+        Some((source, id)) => event.id == *id && source.as_ref().is_none_or(|source| event.source == *source),
+        None => query.subjects.as_ref().is_none_or(|subjects| subjects.contains(&event.subject)),
+    };
+    is_asked
+        && accept(&query.id, &event.id)
+        && accept(&query.source, &event.source)
+        && accept(&query.subject, &event.subject)
+        && accept(&query.event_type, &event.event_type)
+        && query.time.iter().all(|filter| filter.accepts(event.time))
+        && query.ingested_at.iter().all(|filter| filter.accepts(event.accepted_at))
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 //! Usage: meter queries and the events list, with what belongs to both tiers alike.
 
 use crate::domain::metering::Aggregation;
-use crate::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery, UsageRow, order_rows};
+use crate::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery, UsageRow, ValuesQuery, order_rows};
 use crate::domain::metering::window::WindowSize;
 use crate::domain::position::Position;
 use crate::domain::quantity::Quantity;
@@ -39,9 +39,19 @@ impl Usage {
         Ok(answer)
     }
 
-    /// Events, newest first.
+    /// Events, in the order that is asked for.
     pub async fn events(&self, query: EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
         self.store.events(query).await
+    }
+
+    /// The values of a dimension, by byte order.
+    pub async fn dimension_values(&self, query: ValuesQuery) -> Result<Vec<String>, ReadError> {
+        self.store.dimension_values(query).await
+    }
+
+    /// How many events count that happened at `from` or later, by subject.
+    pub async fn event_counts(&self, namespace: &str, from: Instant) -> Result<Vec<(String, u64)>, ReadError> {
+        self.store.event_counts(namespace, from).await
     }
 
     /// Conflicts below `before`, newest first.

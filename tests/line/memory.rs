@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use weir::actors::LinePorts;
 use weir::domain::digest::HashKey;
 use weir::domain::fault::Fault;
-use weir::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery};
+use weir::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery, ValuesQuery};
 use weir::domain::metering::{Aggregation, Batch, Fate, Meter};
 use weir::domain::position::{Frontier, Position, Range, Standing};
 use weir::domain::record::{Control, EventView, Kind, decode_control, encode_control, encode_event, peek};
@@ -340,6 +340,14 @@ impl UsageStore for MemoryStore {
     }
 
     async fn events(&self, _: EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
+        unreachable!("the line asks no queries")
+    }
+
+    async fn dimension_values(&self, _: ValuesQuery) -> Result<Vec<String>, ReadError> {
+        unreachable!("the line asks no queries")
+    }
+
+    async fn event_counts(&self, _: &str, _: Instant) -> Result<Vec<(String, u64)>, ReadError> {
         unreachable!("the line asks no queries")
     }
 

@@ -259,15 +259,8 @@ fn lived_in(seed: u64) -> (SimDisk, Story) {
 /// Everything under one identity; `source` makes the id index say where to look.
 fn under(namespace: &str, source: Option<&str>, id: &str) -> EventsQuery {
     EventsQuery {
-        namespace: namespace.into(),
-        from: None,
-        to: None,
-        ingested_from: None,
-        ingested_to: None,
-        id_contains: None,
         identity: Some((source.map(str::to_string), id.into())),
-        subjects: None,
-        limit: 100,
+        ..EventsQuery::newest(namespace, 100)
     }
 }
 
@@ -278,8 +271,7 @@ fn an_event_asked_for_by_its_identity_is_found_where_the_id_index_says_and_nothi
         let embedded = open(&disk).expect("the directory again");
         // Merges read blocks, too: they are done first.
         run_until_done(&embedded).await;
-        let all = EventsQuery { identity: None, limit: 10_000, ..under("default", None, "") };
-        let all = embedded.usage.events(all).await.expect("a list");
+        let all = embedded.usage.events(EventsQuery::newest("default", 10_000)).await.expect("a list");
         assert!(all.len() > 100, "{} events are no test", all.len());
         let read = || embedded.usage.snapshot().blocks_read;
         let (mut by_index, mut by_scan) = (0, 0);

@@ -2,12 +2,15 @@
 //! how rows are ordered is here, for both tiers.
 
 use super::meter::Meter;
+use super::progress::Progress;
+use super::time_filter::{TimeFilter, stretches};
 use super::window::WindowSize;
 use crate::domain::position::Position;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::Instant;
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What is asked of one meter. `from < to` where both are given.
@@ -28,6 +31,28 @@ pub struct UsageQuery {
     pub group_by: Vec<String>,
     /// Only events whose dimension value passes; each key is one of the meter's dimensions.
     pub filters: BTreeMap<String, TextFilter>,
+    /// Told how many raw events the answer takes, and how many of them are done.
+    pub progress: Option<Arc<Progress>>,
+}
+
+/// Which values of a meter's events are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dimension {
+    Subject,
+    /// The name of a dimension; one that the meter does not have has no values.
+    Group(String),
+}
+
+/// A question to the values of a dimension: those of every event that counts, of the meter's type, in the period;
+/// also of one whose value cannot be read. The meter's `eventFrom` does not matter.
+#[derive(Debug, Clone)]
+pub struct ValuesQuery {
+    pub meter: Arc<Meter>,
+    pub dimension: Dimension,
+    /// Inclusive.
+    pub from: Option<Instant>,
+    /// Exclusive.
+    pub to: Option<Instant>,
 }
 
 /// A condition on one text.
@@ -67,6 +92,15 @@ impl TextFilter {
             Self::Or(any) => any.iter().any(|filter| filter.accepts(text)),
         }
     }
+
+    /// The only texts that can pass, where the condition names them: what an index can be asked for.
+    pub fn named(&self) -> Option<&[String]> {
+        match self {
+            Self::In(values) => Some(values),
+            Self::And(all) => all.iter().find_map(TextFilter::named),
+            _ => None,
+        }
+    }
 }
 
 /// An SQL `LIKE` pattern over the whole text: `%` stands for any characters, `_` for one, `\` takes the next
@@ -75,6 +109,8 @@ impl TextFilter {
 pub struct Pattern {
     parts: Vec<Part>,
     ignore_case: bool,
+    /// The text has to contain this, and nothing else is asked of it: what most patterns say.
+    contained: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +134,16 @@ impl Pattern {
                 c => parts.extend(folded(c, ignore_case).map(Part::Exactly)),
             }
         }
-        Self { parts, ignore_case }
+        let contained = if ignore_case { None } else { contained(&parts) };
+        Self { parts, ignore_case, contained }
+    }
+
+    pub fn matches(&self, text: &str) -> bool {
+        self.contained.as_ref().map_or_else(|| self.walk(text), |part| text.contains(part))
     }
 
     /// Steps back to the last `%` only, so the cost is at most the pattern's length times the text's.
-    pub fn matches(&self, text: &str) -> bool {
+    fn walk(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().flat_map(|c| folded(c, self.ignore_case)).collect();
         let (mut at, mut part) = (0, 0);
         let mut retry: Option<(usize, usize)> = None;
@@ -123,6 +164,13 @@ impl Pattern {
         }
         self.parts[part..].iter().all(|part| *part == Part::Any)
     }
+}
+
+/// The text between two `%`, when there is nothing else.
+fn contained(parts: &[Part]) -> Option<String> {
+    let [Part::Any, middle @ .., Part::Any] = parts else { return None };
+    let exactly = |part: &Part| if let Part::Exactly(c) = part { Some(*c) } else { None };
+    middle.iter().map(exactly).collect()
 }
 
 /// The character itself, or its lower-case form (which may be several) where case does not count.
@@ -164,7 +212,7 @@ pub enum QueryRefusal {
     TooManyRows { rows_max: usize },
 }
 
-/// A question to the events list: newest first.
+/// A question to the events list. Everything given must hold.
 #[derive(Debug, Clone)]
 pub struct EventsQuery {
     pub namespace: String,
@@ -174,12 +222,109 @@ pub struct EventsQuery {
     /// Accepted-at, inclusive and exclusive.
     pub ingested_from: Option<Instant>,
     pub ingested_to: Option<Instant>,
-    /// The id contains this text.
-    pub id_contains: Option<String>,
     /// The id (exact) and source of one event: for `explain`. Then duplicates and conflicts are listed too.
     pub identity: Option<(Option<String>, String)>,
+    /// Only of these subjects.
     pub subjects: Option<Vec<String>>,
+    /// All filters of each list must accept.
+    pub id: Vec<TextFilter>,
+    pub source: Vec<TextFilter>,
+    pub subject: Vec<TextFilter>,
+    pub event_type: Vec<TextFilter>,
+    pub time: Vec<TimeFilter>,
+    pub ingested_at: Vec<TimeFilter>,
+    pub order: EventOrder,
+    /// Only what comes after this in the order: the last event of the page before.
+    pub after: Option<EventCursor>,
+    /// At most so many events.
     pub limit: usize,
+    /// Told how many events the list takes to be read, and how many of them are done.
+    pub progress: Option<Arc<Progress>>,
+}
+
+/// The order of a list. Total: among events of one instant the position decides, in the same direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventOrder {
+    pub by: EventInstant,
+    pub descending: bool,
+}
+
+/// Which of an event's two instants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventInstant {
+    Time,
+    IngestedAt,
+}
+
+/// Where an event stands in an order: its instant of that order, then its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventCursor {
+    pub at: Instant,
+    pub position: Position,
+}
+
+impl EventsQuery {
+    /// Every event of the namespace, newest first.
+    pub fn newest(namespace: &str, limit: usize) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            from: None,
+            to: None,
+            ingested_from: None,
+            ingested_to: None,
+            identity: None,
+            subjects: None,
+            id: Vec::new(),
+            source: Vec::new(),
+            subject: Vec::new(),
+            event_type: Vec::new(),
+            time: Vec::new(),
+            ingested_at: Vec::new(),
+            order: EventOrder::NEWEST_FIRST,
+            after: None,
+            limit,
+            progress: None,
+        }
+    }
+
+    /// Where an event's time must lie, in nanoseconds: half-open, ascending, disjoint.
+    pub fn times(&self) -> Vec<Range<i64>> {
+        stretches(self.from, self.to, &self.time)
+    }
+
+    /// Where its accepted-at must lie.
+    pub fn ingested_times(&self) -> Vec<Range<i64>> {
+        stretches(self.ingested_from, self.ingested_to, &self.ingested_at)
+    }
+}
+
+impl EventOrder {
+    /// By event time, the latest first.
+    pub const NEWEST_FIRST: Self = Self { by: EventInstant::Time, descending: true };
+
+    /// The same events from the other end.
+    pub fn reversed(self) -> Self {
+        Self { descending: !self.descending, ..self }
+    }
+
+    /// Where an event stands in this order.
+    pub fn cursor(self, event: &StoredEvent) -> EventCursor {
+        self.place(event.time, event.accepted_at, event.position)
+    }
+
+    /// Where an event with these instants stands in this order.
+    pub fn place(self, time: Instant, accepted_at: Instant, position: Position) -> EventCursor {
+        let at = match self.by {
+            EventInstant::Time => time,
+            EventInstant::IngestedAt => accepted_at,
+        };
+        EventCursor { at, position }
+    }
+
+    /// True when `a` is listed before `b`.
+    pub fn precedes(self, a: EventCursor, b: EventCursor) -> bool {
+        if self.descending { a > b } else { a < b }
+    }
 }
 
 /// One stored event, owned.
@@ -244,6 +389,17 @@ mod tests {
         assert!(below(false).accepts("Z") && !below(false).accepts("m") && below(true).accepts("m"));
     }
 
+    #[test]
+    fn the_texts_that_can_pass_are_those_it_names() {
+        let named = |filter: TextFilter| filter.named().map(<[String]>::to_vec);
+        let some = TextFilter::In(vec!["a".into(), "b".into()]);
+        let above = TextFilter::Above { bound: "a".into(), inclusive: true };
+        assert_eq!(named(some.clone()), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(named(TextFilter::And(vec![above.clone(), some.clone()])), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(named(TextFilter::Or(vec![some.clone(), above])), None, "another text may pass, too");
+        assert_eq!(named(TextFilter::NotIn(vec!["a".into()])), None);
+    }
+
     proptest! {
         #[test]
         fn a_text_matches_itself_when_escaped(text in ".{0,20}") {
@@ -252,6 +408,12 @@ mod tests {
             let contains = format!("%{}%", escaped);
             let longer = format!("x{}y", text);
             prop_assert!(Pattern::new(&contains, false).matches(&longer));
+        }
+
+        #[test]
+        fn a_pattern_that_asks_for_a_part_is_quick_and_means_the_same(part in "[ab_\\\\%]{0,4}", text in "[ab]{0,6}") {
+            let pattern = Pattern::new(&format!("%{part}%"), false);
+            prop_assert_eq!(pattern.matches(&text), pattern.walk(&text));
         }
     }
 }

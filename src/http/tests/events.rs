@@ -1,6 +1,7 @@
 //! `POST` and `GET /api/v1/events`.
 
 use super::*;
+use crate::domain::metering::query::{Pattern, TextFilter};
 use crate::ports::event_log::AppendError;
 use serde_json::json;
 
@@ -175,7 +176,7 @@ async fn the_list_asks_for_what_its_parameters_say() {
     let shown = [asked.from, asked.to, asked.ingested_from, asked.ingested_to].map(|at| at.unwrap().to_rfc3339());
     let expected = ["2025-02-28T00:00:00Z", "2025-02-28T23:00:00Z", "2025-02-27T00:00:00Z", "2025-02-28T00:00:00Z"];
     assert_eq!(shown, expected);
-    assert_eq!((asked.id_contains.as_deref(), asked.limit), (Some("a%"), 7));
+    assert_eq!((asked.id, asked.limit), (vec![TextFilter::Like(Pattern::new("%a%%", false))], 7));
     assert_eq!(asked.subjects, Some(vec!["s".to_string()]));
     get(&world, "/api/v1/events").await;
     let asked = world.with(|state| state.asked_events.clone()).unwrap();

@@ -3,7 +3,7 @@
 //! 200 an array · 400 a filter that cannot be read, or a period that is too old.
 
 use super::event_wire::EventWire;
-use crate::domain::metering::query::{EventsQuery, StoredEvent};
+use crate::domain::metering::query::{EventsQuery, Pattern, StoredEvent, TextFilter};
 use crate::domain::time::Instant;
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
@@ -47,17 +47,17 @@ fn read(parameters: &QueryString, namespace: &str, now: Instant) -> Result<Event
     check_order("to", from, to)?;
     check_order("ingestedAtTo", ingested_from, ingested_to)?;
     let subject = parameters.one("subject")?.filter(|subject| !subject.is_empty());
+    let id = parameters.one("id")?.filter(|id| !id.is_empty());
     Ok(EventsQuery {
-        namespace: namespace.to_string(),
         // One second later than the oldest allowed, so that the default itself is never too old.
         from: from.or(Some(Instant::from_nanos(oldest.nanos().saturating_add(SECOND_NS)))),
         to,
         ingested_from,
         ingested_to,
-        id_contains: parameters.one("id")?.filter(|id| !id.is_empty()).map(str::to_string),
-        identity: None,
+        // `%` and `_` are alive, as clients know it.
+        id: id.into_iter().map(|id| TextFilter::Like(Pattern::new(&format!("%{id}%"), false))).collect(),
         subjects: subject.map(|subject| vec![subject.to_string()]),
-        limit,
+        ..EventsQuery::newest(namespace, limit)
     })
 }
 

@@ -23,15 +23,8 @@ pub async fn explain(request: HttpRequest, state: Data<DoorState>) -> Result<Htt
     let id = id.ok_or_else(|| Problem::parameter("id", "query", "value is required but missing"))?;
     let source = parameters.one("source")?;
     let query = EventsQuery {
-        namespace: state.namespace.clone(),
-        from: None,
-        to: None,
-        ingested_from: None,
-        ingested_to: None,
-        id_contains: None,
         identity: Some((source.map(str::to_string), id.to_string())),
-        subjects: None,
-        limit: EVENTS_MAX,
+        ..EventsQuery::newest(&state.namespace, EVENTS_MAX)
     };
     let seen = freshness::wait(&request, &state).await?;
     let events = state.usage.events(query).await?;

@@ -1,31 +1,35 @@
-//! Lists of stored events: the newest, those under one id, and conflicts.
+//! Lists of stored events: in an order, page by page, those under one id, and [`conflicts`].
 //!
 //! An event is listed once, under its own position. Duplicates and conflicts never counted and are not listed, unless
 //! one event is asked for by its identity: then everything that came under it is.
 
-use super::blocks::{BlockFile, FileSummary, Filter, IdFilter, Stored, scan_batch_filtered, sorted};
+mod conflicts;
+mod page;
+
+use super::blocks::{BlockFile, FileSummary, Filter, Stored, Texts, scan_batch_filtered, sort_by_edge, sorted};
 use super::engine::{Engine, Owners};
 use super::snapshot::quarantine;
 use crate::domain::fault::Fault;
-use crate::domain::metering::query::{EventsQuery, Pattern, StoredEvent};
+use crate::domain::metering::query::{EventInstant, EventsQuery, StoredEvent, TextFilter};
 use crate::domain::metering::{Batch, Fate};
 use crate::domain::position::Position;
 use crate::domain::record::EventView;
-use crate::domain::time::Instant;
-use crate::ports::usage_store::{ReadError, StoredConflict};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
+use crate::ports::usage_store::ReadError;
+use page::Page;
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 impl Engine {
     /// Reads files, so it belongs onto a thread that may block.
     pub fn list_events(&self, query: &EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
         let (files, tail) = self.events();
-        Ok(match self.asked_for(query)? {
-            Some(owners) => newest_where(&files, &tail, query, &|file| owners.may_stand_in(file))?,
-            None => newest(&files, &tail, query)?,
-        })
+        let found = match self.asked_for(query)? {
+            Some(owners) => list_where(&files, &tail, query, &|file| owners.may_stand_in(file))?,
+            None => list(&files, &tail, query)?,
+        };
+        query.progress.iter().for_each(|progress| progress.finish());
+        Ok(found)
     }
 
     /// Who owns the identity that is asked for, when the id index can say: then few files need be read, however many
@@ -41,17 +45,6 @@ impl Engine {
         let redriven: Vec<Position> = redriven.filter_map(|entry| entry.redriven).collect();
         owners.positions.extend(redriven);
         Ok(Some(owners))
-    }
-
-    /// Reads files, so it belongs onto a thread that may block.
-    pub fn list_conflicts(
-        &self,
-        namespace: &str,
-        before: Option<Position>,
-        limit: usize,
-    ) -> Result<Vec<StoredConflict>, ReadError> {
-        let (files, tail) = self.events();
-        Ok(conflicts(&files, &tail, namespace, before, limit)?)
     }
 
     /// All events of the version of this moment.
@@ -76,102 +69,111 @@ impl Owners {
     }
 }
 
-/// The newest `query.limit` events that pass: by time descending, then by position descending.
+/// The first `query.limit` events that pass, in the query's order.
 ///
 /// With [`EventsQuery::identity`] (source, when one is given, and id) conflicts are listed too, and the duplicates of
 /// every event that is: with the winner's attributes and time, their own position and accepted-at, and without data.
 ///
 /// # Errors
 /// A file is damaged or cannot be read.
-pub fn newest(files: &[Arc<BlockFile>], tail: &[Arc<Batch>], query: &EventsQuery) -> Result<Vec<StoredEvent>, Fault> {
-    newest_where(files, tail, query, &|_| true)
+pub fn list(files: &[Arc<BlockFile>], tail: &[Arc<Batch>], query: &EventsQuery) -> Result<Vec<StoredEvent>, Fault> {
+    list_where(files, tail, query, &|_| true)
 }
 
 /// The same, with whole events read from some of the files only.
-fn newest_where(
+fn list_where(
     files: &[Arc<BlockFile>],
     tail: &[Arc<Batch>],
     query: &EventsQuery,
     wanted: &dyn Fn(&FileSummary) -> bool,
 ) -> Result<Vec<StoredEvent>, Fault> {
-    let mut list = Newest { limit: query.limit, events: BTreeMap::new() };
-    if query.limit == 0 {
+    let (times, accepted) = (query.times(), query.ingested_times());
+    if times.is_empty() || accepted.is_empty() || query.limit == 0 {
         return Ok(Vec::new());
     }
-    let source = query.identity.as_ref().and_then(|(source, _)| source.as_deref());
-    let mut filter = filter_of(query);
+    let mut filter = filter_of(query, &times, &accepted);
+    let mut page = Page::of(query);
+    let mut wanted: Vec<&Arc<BlockFile>> =
+        files.iter().filter(|file| filter.may_be_in(file.summary()) && wanted(file.summary())).collect();
+    sort_by_edge(&mut wanted, query.order, |file| span(file.summary(), query.order.by));
+    if let Some(progress) = &query.progress {
+        let in_files: u64 = wanted.iter().map(|file| file.summary().whole_events()).sum();
+        progress.expect(in_files + tail.iter().map(|batch| batch.events() as u64).sum::<u64>());
+    }
     for batch in tail {
         let _ = scan_batch_filtered(batch, &filter, &mut |stored| {
-            list.take(source, &stored);
+            page.take(&stored);
             ControlFlow::Continue(())
         });
+        page.bound().into_iter().for_each(|last| filter.end_at(query.order, last));
     }
-    let latest = |file: &&Arc<BlockFile>| Reverse(file.summary().times.map(|(_, latest)| latest));
-    let mut files: Vec<&Arc<BlockFile>> = files.iter().collect();
-    files.sort_by_key(latest);
-    for file in files.iter().filter(|file| wanted(file.summary())) {
-        filter.time_from = filter.time_from.max(list.bound());
-        let Some((least, greatest)) = file.summary().times else { continue };
-        if filter.any_time_in((least.nanos(), greatest.nanos())) {
-            file.scan_latest_first(&mut filter, &mut |stored| {
-                list.take(source, &stored);
-                list.bound()
+    for file in wanted {
+        if filter.may_be_in(file.summary()) {
+            file.scan_in_order(&mut filter, query.order, &mut |stored| {
+                page.take(&stored);
+                page.bound()
             })?;
+        } else {
+            query.progress.iter().for_each(|progress| progress.advance(file.summary().whole_events()));
         }
     }
     if query.identity.is_some() {
-        add_duplicates(&mut list, &files, tail, query)?;
+        add_duplicates(&mut page, files, tail, query)?;
     }
-    Ok(list.events.into_values().rev().collect())
+    Ok(page.finish())
 }
 
-fn filter_of(query: &EventsQuery) -> Filter<'_> {
-    let id = match &query.identity {
-        Some((_, id)) => Some(IdFilter::Is(id)),
-        None => query.id_contains.as_deref().map(id_contains),
+/// Where this instant of a file's events lies.
+fn span(file: &FileSummary, of: EventInstant) -> (i64, i64) {
+    let span = match of {
+        EventInstant::Time => file.times,
+        EventInstant::IngestedAt => file.accepted,
     };
-    Filter {
-        namespace: Some(&query.namespace),
-        subjects: query.subjects.as_deref().map(sorted),
-        time_from: query.from.map(Instant::nanos),
-        time_to: query.to.map(Instant::nanos),
-        accepted_from: query.ingested_from.map(Instant::nanos),
-        accepted_to: query.ingested_to.map(Instant::nanos),
-        visible_only: query.identity.is_none(),
-        id,
-        ..Filter::default()
-    }
+    span.map_or((i64::MAX, i64::MIN), |(least, greatest)| (least.nanos(), greatest.nanos()))
 }
 
-/// As the API has it: `%` and `_` are alive.
-fn id_contains(text: &str) -> IdFilter<'_> {
-    if text.contains(['%', '_', '\\']) {
-        IdFilter::Like(Pattern::new(&format!("%{text}%"), false))
-    } else {
-        IdFilter::Contains(text)
-    }
+/// What may be on the page; the stretches are those of the query.
+fn filter_of<'q>(query: &'q EventsQuery, times: &'q [Range<i64>], accepted: &'q [Range<i64>]) -> Filter<'q> {
+    let named = |filters: &'q [TextFilter]| filters.iter().find_map(TextFilter::named);
+    let event_type = match named(&query.event_type) {
+        Some([only]) => Some(only.as_str()),
+        _ => None,
+    };
+    let EventsQuery { id, source, subject, event_type: types, .. } = query;
+    let mut filter = Filter {
+        namespace: Some(&query.namespace),
+        event_type,
+        subjects: query.subjects.as_deref().or_else(|| named(subject)).map(sorted),
+        times: Some(times),
+        accepted: Some(accepted),
+        visible_only: query.identity.is_none(),
+        source: query.identity.as_ref().and_then(|(source, _)| source.as_deref()),
+        id: query.identity.as_ref().map(|(_, id)| id.as_str()),
+        texts: Texts { id, source, subject, event_type: types },
+        progress: query.progress.as_deref(),
+        ..Filter::default()
+    };
+    // What lies before the page ends where, seen from the other end, it begins.
+    query.after.into_iter().for_each(|after| filter.end_at(query.order.reversed(), after.at.nanos()));
+    filter
 }
 
 /// The duplicates of the events in the list.
 fn add_duplicates(
-    list: &mut Newest,
-    files: &[&Arc<BlockFile>],
+    page: &mut Page,
+    files: &[Arc<BlockFile>],
     tail: &[Arc<Batch>],
     query: &EventsQuery,
 ) -> Result<(), Fault> {
-    let winners: HashMap<Position, StoredEvent> =
-        list.events.values().map(|event| (event.position, event.clone())).collect();
-    let filter = Filter {
-        accepted_from: query.ingested_from.map(Instant::nanos),
-        accepted_to: query.ingested_to.map(Instant::nanos),
-        ..Filter::default()
-    };
+    let winners: HashMap<Position, StoredEvent> = page.events().map(|event| (event.position, event.clone())).collect();
+    let accepted = query.ingested_times();
+    let filter = Filter { accepted: Some(&accepted), ..Filter::default() };
     let mut visit = |stored: Stored<'_>| {
         if let Fate::Duplicate { winner } = stored.fate
             && let Some(winner) = winners.get(&winner)
         {
             let Stored { position, accepted_at, fate, .. } = stored;
-            list.add(StoredEvent { position, accepted_at, fate, data: None, ..winner.clone() });
+            page.add(StoredEvent { position, accepted_at, fate, data: None, ..winner.clone() });
         }
         ControlFlow::Continue(())
     };
@@ -185,97 +187,6 @@ fn add_duplicates(
         let _ = scan_batch_filtered(batch, &filter, &mut visit);
     }
     Ok(())
-}
-
-/// The newest events so far: never more than `limit`.
-struct Newest {
-    limit: usize,
-    events: BTreeMap<(Instant, Position), StoredEvent>,
-}
-
-impl Newest {
-    /// The least time that an event must have to be listed, once the list is full.
-    fn bound(&self) -> Option<i64> {
-        let is_full = self.events.len() >= self.limit;
-        self.events.keys().next().filter(|_| is_full).map(|(time, _)| time.nanos())
-    }
-
-    /// Takes an event that passed, if it is of the source (`None`: any) and not too old.
-    fn take(&mut self, source: Option<&str>, stored: &Stored<'_>) {
-        let Some(event) = stored.event.filter(|event| source.is_none_or(|source| source == event.source)) else {
-            return;
-        };
-        let key = (event.instant(stored.accepted_at), stored.position);
-        let is_full = self.events.len() >= self.limit;
-        let is_too_old = self.events.keys().next().is_some_and(|least| is_full && key < *least);
-        if !is_too_old {
-            self.add(owned(stored, &event));
-        }
-    }
-
-    /// A redriven event is stored twice under its position: quarantined, and as what became of it. The latter is
-    /// listed, whichever is read first.
-    fn add(&mut self, event: StoredEvent) {
-        let key = (event.time, event.position);
-        if self.events.get(&key).is_some_and(|other| rank(other.fate) >= rank(event.fate)) {
-            return;
-        }
-        self.events.insert(key, event);
-        if self.events.len() > self.limit {
-            self.events.pop_first();
-        }
-    }
-}
-
-/// Which of two records of one event is listed: the greater.
-fn rank(fate: Fate) -> u8 {
-    match fate {
-        Fate::Counts => 3,
-        Fate::Conflict { .. } => 2,
-        Fate::Quarantined => 1,
-        Fate::Duplicate { .. } => 0,
-    }
-}
-
-/// Conflicts of a namespace below `before` (or all), with their winners: by position descending, at most `limit`.
-///
-/// # Errors
-/// A file is damaged or cannot be read.
-pub fn conflicts(
-    files: &[Arc<BlockFile>],
-    tail: &[Arc<Batch>],
-    namespace: &str,
-    before: Option<Position>,
-    limit: usize,
-) -> Result<Vec<StoredConflict>, Fault> {
-    let mut found: BTreeMap<Position, StoredConflict> = BTreeMap::new();
-    let filter = Filter { namespace: Some(namespace), conflicts_only: true, ..Filter::default() };
-    let visit = |found: &mut BTreeMap<Position, StoredConflict>, stored: Stored<'_>| {
-        if let (Fate::Conflict { winner }, Some(event)) = (stored.fate, &stored.event)
-            && before.is_none_or(|before| stored.position < before)
-        {
-            found.insert(stored.position, StoredConflict { event: owned(&stored, event), winner });
-            if found.len() > limit {
-                found.pop_first();
-            }
-        }
-        ControlFlow::Continue(())
-    };
-    for batch in tail {
-        let _ = scan_batch_filtered(batch, &filter, &mut |stored| visit(&mut found, stored));
-    }
-    let mut files: Vec<&Arc<BlockFile>> = files.iter().filter(|file| file.summary().conflicts > 0).collect();
-    files.sort_by_key(|file| Reverse((file.summary().range.partition, file.summary().range.from)));
-    for file in files {
-        let range = file.summary().range;
-        let is_full = found.len() >= limit;
-        // An event stands in the file that has its `at`, which is never below its position.
-        if found.keys().next().is_some_and(|least| is_full && Position::new(range.partition, range.to) <= *least) {
-            break;
-        }
-        let _ = file.scan_filtered(&filter, &mut |stored| visit(&mut found, stored))?;
-    }
-    Ok(found.into_values().rev().collect())
 }
 
 fn owned(stored: &Stored<'_>, event: &EventView<'_>) -> StoredEvent {

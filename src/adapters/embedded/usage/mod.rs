@@ -11,6 +11,7 @@ mod bell;
 pub mod blocks;
 pub mod check;
 pub mod control;
+mod cut;
 mod engine;
 mod files;
 mod fold;
@@ -31,6 +32,7 @@ mod snapshot;
 pub(super) mod tests;
 mod threads;
 mod tiers;
+mod values;
 mod version;
 
 pub use engine::{BeforeCommit, Owners, OwnersOf};
@@ -41,9 +43,10 @@ use super::disk::Disk;
 use crate::domain::digest::HashKey;
 use crate::domain::fault::Fault;
 use crate::domain::metering::Batch;
-use crate::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery};
+use crate::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery, ValuesQuery};
 use crate::domain::position::{Frontier, Position};
 use crate::domain::record::Control;
+use crate::domain::time::Instant;
 use crate::ports::id_index::ClaimRequest;
 use crate::ports::usage_store::{
     ApplyError, KnownMeter, QuarantineEntry, ReadError, StoreSnapshot, StoredConflict, UsageAnswer, UsageStore,
@@ -187,6 +190,15 @@ impl UsageStore for EmbeddedUsage {
     ) -> Result<Vec<StoredConflict>, ReadError> {
         let namespace = namespace.to_string();
         self.reading(move |engine| engine.list_conflicts(&namespace, before, limit)).await
+    }
+
+    async fn dimension_values(&self, query: ValuesQuery) -> Result<Vec<String>, ReadError> {
+        self.reading(move |engine| engine.dimension_values(&query)).await
+    }
+
+    async fn event_counts(&self, namespace: &str, from: Instant) -> Result<Vec<(String, u64)>, ReadError> {
+        let namespace = namespace.to_string();
+        self.reading(move |engine| engine.event_counts(&namespace, from)).await
     }
 
     fn controls(&self) -> Arc<Vec<(Position, Control)>> {

@@ -1,17 +1,17 @@
 //! Raw events under a query: cut windows, minutes that were merged away, and the past that no row has counted yet.
 
-use super::blocks::{BlockScan, Stored, scan_batch};
+use super::blocks::{BlockFile, BlockScan, Filter, Stored, Subjects, Visit, batch_subjects, scan_batch};
 use super::fold::Fold;
 use super::ledger::MeterState;
-use super::version::{Version, Waiting};
+use super::version::Version;
 use crate::domain::digest::HashKey;
 use crate::domain::fault::Fault;
-use crate::domain::metering::Cell;
 use crate::domain::metering::extract::Extractor;
 use crate::domain::metering::query::UsageQuery;
+use crate::domain::metering::{Batch, Cell};
 use crate::domain::position::Frontier;
 use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 
 /// Events of these times at these positions.
 pub struct RawPart {
@@ -70,14 +70,87 @@ impl Offsets {
     }
 }
 
-/// Folds every event that counts, is of the query's meter, and lies in the part.
+/// A file or a batch that may have events of a part.
+pub struct Piece<'v> {
+    place: Place<'v>,
+    times: &'v [Range<i64>],
+    offsets: Option<Range<u64>>,
+}
+
+enum Place<'v> {
+    File(&'v BlockFile),
+    Batch(&'v Batch),
+}
+
+/// Everything that has to be read for the parts.
+pub fn pieces<'v>(version: &'v Version, parts: &'v [RawPart]) -> Vec<Piece<'v>> {
+    let mut pieces = Vec::new();
+    for RawPart { times, offsets } in parts {
+        for file in version.files.iter() {
+            let range = file.summary().range;
+            let meets = |offsets: &Option<Range<u64>>| {
+                offsets.as_ref().is_none_or(|offsets| offsets.start < range.to && range.from < offsets.end)
+            };
+            if file.summary().times.is_some_and(|(first, last)| any_meets(times, first.nanos()..=last.nanos())) {
+                let offsets = offsets.of(range.partition).into_iter().filter(meets);
+                pieces.extend(offsets.map(|offsets| Piece { place: Place::File(file), times, offsets }));
+            }
+        }
+        for waiting in version.tail().filter(|waiting| waiting.may_hold(times)) {
+            let offsets = offsets.of(waiting.batch.range.partition).into_iter();
+            pieces.extend(offsets.map(|offsets| Piece { place: Place::Batch(&waiting.batch), times, offsets }));
+        }
+    }
+    pieces
+}
+
+/// Whether any of the stretches has an instant of the span.
+fn any_meets(stretches: &[Range<i64>], span: RangeInclusive<i64>) -> bool {
+    stretches.iter().any(|stretch| stretch.start <= *span.end() && *span.start() < stretch.end)
+}
+
+impl Piece<'_> {
+    /// Events that a scan reads or passes over.
+    pub fn events(&self) -> u64 {
+        match self.place {
+            Place::File(file) => file.summary().whole_events(),
+            Place::Batch(batch) => batch.events() as u64,
+        }
+    }
+
+    /// Visits the events of the piece that the scan wants.
+    pub fn scan(&self, scan: &BlockScan<'_>, visit: &mut Visit<'_>) -> Result<ControlFlow<()>, Fault> {
+        let scan = BlockScan { times: Some(self.times), offsets: self.offsets.clone(), ..scan.clone() };
+        match self.place {
+            Place::File(file) => file.scan(&scan, visit),
+            Place::Batch(batch) => Ok(scan_batch(batch, &scan, visit)),
+        }
+    }
+
+    /// Takes up the subjects of the events of the piece that the scan wants.
+    pub fn subjects(&self, scan: &BlockScan<'_>, found: &mut impl Subjects) -> Result<(), Fault> {
+        let scan = BlockScan { times: Some(self.times), offsets: self.offsets.clone(), ..scan.clone() };
+        match self.place {
+            Place::File(file) => file.subjects(&Filter::of(&scan), found),
+            Place::Batch(batch) => {
+                batch_subjects(batch, &Filter::of(&scan), found);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Folds every event that counts, is of the query's meter, and lies in one of the parts.
 pub fn scan_raw(
     version: &Version,
     query: &UsageQuery,
     key: &HashKey,
-    part: &RawPart,
+    parts: &[RawPart],
     fold: &mut Fold<'_>,
 ) -> Result<(), Fault> {
+    let pieces = pieces(version, parts);
+    let progress = query.progress.as_deref();
+    progress.into_iter().for_each(|progress| progress.expect(pieces.iter().map(Piece::events).sum()));
     let extractor = Extractor::of(&query.meter);
     let mut texts = Vec::new();
     let mut visit = |stored: Stored<'_>| {
@@ -89,33 +162,17 @@ pub fn scan_raw(
         fold.event(view.subject, &texts, time, &cell);
         if fold.overflown() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let scan = |offsets: Option<Range<u64>>| BlockScan {
+    let scan = BlockScan {
         namespace: Some(&query.meter.namespace),
         event_type: Some(&query.meter.event_type),
         subjects: query.subjects.as_deref(),
-        times: Some(&part.times),
-        offsets,
         counted_only: true,
+        progress,
+        ..BlockScan::default()
     };
-    for file in version.files.iter() {
-        let range = file.summary().range;
-        let meets = |offsets: &Option<Range<u64>>| {
-            offsets.as_ref().is_none_or(|offsets| offsets.start < range.to && range.from < offsets.end)
-        };
-        for offsets in part.offsets.of(range.partition).into_iter().filter(meets) {
-            if file.scan(&scan(offsets), &mut visit)?.is_break() {
-                return Ok(());
-            }
-        }
-    }
-    for Waiting { batch, times } in version.tail() {
-        if !part.times.iter().any(|stretch| stretch.start < times.end && times.start < stretch.end) {
-            continue;
-        }
-        for offsets in part.offsets.of(batch.range.partition) {
-            if scan_batch(batch, &scan(offsets), &mut visit).is_break() {
-                return Ok(());
-            }
+    for piece in &pieces {
+        if piece.scan(&scan, &mut visit)?.is_break() {
+            break;
         }
     }
     Ok(())

@@ -5,9 +5,11 @@ mod crashes;
 mod limits;
 pub mod model;
 pub mod story;
+mod values;
 
 use super::*;
 use crate::adapters::embedded::disk::SimDisk;
+use crate::domain::metering::Progress;
 use model::{answer, question};
 use std::sync::atomic::{AtomicU64, Ordering};
 use story::{Dice, KEY, Story};
@@ -55,7 +57,8 @@ async fn apply_to(store: &EmbeddedUsage, story: &Story, dice: &mut Dice, to: u64
 /// Asks what the dice say and compares with the naive answer.
 async fn compare(store: &EmbeddedUsage, story: &Story, dice: &mut Dice, questions: usize, seed: u64) {
     for _ in 0..questions {
-        let query = any_question(story, dice);
+        let progress = Arc::new(Progress::default());
+        let query = UsageQuery { progress: Some(progress.clone()), ..any_question(story, dice) };
         let answered = store.usage(query.clone()).await.expect("an answer");
         let applied = answered.applied.next(story.partition);
         let expected = answer(story, applied, &query);
@@ -65,6 +68,8 @@ async fn compare(store: &EmbeddedUsage, story: &Story, dice: &mut Dice, question
             "seed {seed}, at {applied}, gone at {:?}: {query:#?}",
             story.gone_at(&query.meter)
         );
+        let seen = progress.snapshot();
+        assert!(seen.finished && seen.done_events == seen.total_events, "seed {seed}: {seen:?} of {query:#?}");
     }
 }
 

@@ -72,6 +72,13 @@ pub struct Waiting {
     pub times: Range<i64>,
 }
 
+impl Waiting {
+    /// Whether any of its events may lie in one of the stretches.
+    pub fn may_hold(&self, stretches: &[Range<i64>]) -> bool {
+        stretches.iter().any(|stretch| stretch.start < self.times.end && self.times.start < stretch.end)
+    }
+}
+
 /// A memory that nothing is added to any more, and what was true when it was frozen.
 pub struct Frozen {
     pub memory: Memory,

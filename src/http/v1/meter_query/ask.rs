@@ -109,6 +109,7 @@ impl Ask {
             group_by_subject: self.subjects.is_some() || self.group_by.iter().any(|name| name == SUBJECT),
             group_by,
             filters,
+            progress: None,
         })
     }
 

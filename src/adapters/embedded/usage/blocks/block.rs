@@ -26,7 +26,8 @@ pub(super) struct Row {
     pub time: i64,
     /// Index of its key.
     pub key: u32,
-    envelope: u32,
+    /// Index of its envelope.
+    pub envelope: u32,
     id_shape: u64,
     id: Stretch,
     data: Option<Stretch>,
@@ -261,6 +262,17 @@ impl Block {
             event_type: text_at(&self.texts, event_type)?,
             subject: text_at(&self.texts, subject)?,
         })
+    }
+
+    /// How many envelopes the block has.
+    pub fn envelopes(&self) -> u32 {
+        self.envelopes.len() as u32
+    }
+
+    /// The source of the events with this envelope.
+    pub fn source(&self, envelope: u32) -> Result<&str, Damage> {
+        let envelope = self.envelopes.get(envelope as usize).ok_or(Damage("an envelope is unknown"))?;
+        text_at(&self.texts, &envelope.texts[0])
     }
 
     /// The event's id; ids have been read.

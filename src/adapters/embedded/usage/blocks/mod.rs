@@ -16,9 +16,11 @@ mod footer;
 mod frame;
 mod id_text;
 mod merge;
+mod ordered;
 mod proof;
 mod reader;
 mod scan;
+mod subjects;
 mod time_text;
 mod write;
 mod writer;
@@ -30,12 +32,14 @@ pub(super) mod tests;
 pub use proof::{Proof, SegmentProof, holds, proof_of};
 pub use scan::scan_batch;
 
-pub(super) use filter::{Filter, IdFilter, sorted};
+pub(super) use filter::{Filter, Texts, sorted};
+pub(super) use ordered::sort_by_edge;
 pub(super) use scan::scan_batch_filtered;
+pub(super) use subjects::{Subjects, batch_subjects};
 
 use super::super::disk::{Disk, DiskFile};
 use crate::domain::fault::Fault;
-use crate::domain::metering::{Batch, Fate};
+use crate::domain::metering::{Batch, Fate, Progress};
 use crate::domain::position::{Position, Range};
 use crate::domain::record::EventView;
 use crate::domain::time::Instant;
@@ -68,6 +72,8 @@ pub struct BlockScan<'a> {
     pub offsets: Option<std::ops::Range<u64>>,
     /// Only events that count.
     pub counted_only: bool,
+    /// Told of every whole event that was read or passed over.
+    pub progress: Option<&'a Progress>,
 }
 
 pub type Visit<'a> = dyn FnMut(Stored<'_>) -> ControlFlow<()> + 'a;
@@ -88,6 +94,13 @@ pub struct FileSummary {
     pub times: Option<(Instant, Instant)>,
     /// Least and greatest accepted-at of all events; `None` when there are none.
     pub accepted: Option<(Instant, Instant)>,
+}
+
+impl FileSummary {
+    /// Events that are kept whole: all but duplicates.
+    pub fn whole_events(&self) -> u64 {
+        self.events.saturating_sub(self.duplicates)
+    }
 }
 
 /// A file of event blocks: immutable.

@@ -4,7 +4,6 @@ use super::block::{Block, Row};
 use super::builder::Place;
 use super::bytes::Damage;
 use super::filter::Filter;
-use super::footer;
 use super::proof::{EventHasher, Proof};
 use super::time_text::TimeText;
 use super::zone::{Key, Zone};
@@ -29,47 +28,30 @@ impl BlockFile {
         filter: &Filter<'_>,
         visit: &mut Visit<'_>,
     ) -> Result<ControlFlow<()>, Fault> {
-        let mut reader = BlockScanner::default();
-        let flow = self.walk(self.footer().events_root, &mut |page| page.may_hold(filter), &mut |zone| {
-            if !zone.may_hold(filter) {
-                return Ok(ControlFlow::Continue(()));
-            }
-            reader.scan(self, zone, filter, visit)
-        })?;
+        let mut scanner = BlockScanner::default();
+        let flow = self.walk_wanted(filter, &mut |zone| scanner.scan(self, zone, filter, visit))?;
         if flow.is_break() || !filter.wants_duplicates() {
             return Ok(flow);
         }
         self.scan_duplicates(filter, visit)
     }
 
-    /// Block by block, those with the latest events first: whoever wants only the latest raises `time_from` as it goes,
-    /// and what lies wholly below it is not read. `visit` answers the bound that holds from now on.
-    pub(in super::super) fn scan_latest_first(
+    /// Calls `visit` with the zone of every block of whole events that may hold what is wanted.
+    pub(super) fn walk_wanted(
         &self,
-        filter: &mut Filter<'_>,
-        visit: &mut dyn FnMut(Stored<'_>) -> Option<i64>,
-    ) -> Result<(), Fault> {
-        let root = self.footer().events_root;
-        let root_bytes = self.read_index(root)?;
-        let mut scanner = BlockScanner::default();
-        for page in latest_first(self.zones(&root_bytes, root.offset)?) {
-            if !page.may_hold(filter) {
-                continue;
-            }
-            let page_bytes = self.read_index(footer::Place { offset: page.offset, length: page.length })?;
-            for zone in latest_first(self.zones(&page_bytes, page.offset)?) {
-                if !zone.may_hold(filter) {
-                    continue;
-                }
-                let mut bound = None;
-                let _ = scanner.scan(self, &zone, filter, &mut |stored| {
-                    bound = visit(stored);
-                    ControlFlow::Continue(())
-                })?;
-                filter.time_from = filter.time_from.max(bound);
-            }
-        }
-        Ok(())
+        filter: &Filter<'_>,
+        visit: &mut dyn FnMut(&Zone<'_>) -> Result<ControlFlow<()>, Fault>,
+    ) -> Result<ControlFlow<()>, Fault> {
+        let enter = &mut |page: &Zone<'_>| {
+            let wanted = page.may_hold(filter);
+            filter.advance(if wanted { 0 } else { page.rows });
+            wanted
+        };
+        self.walk(self.footer().events_root, enter, &mut |zone| {
+            let flow = if zone.may_hold(filter) { visit(zone)? } else { ControlFlow::Continue(()) };
+            filter.advance(zone.rows);
+            Ok(flow)
+        })
     }
 
     /// Only the duplicates, asked for by their places.
@@ -107,23 +89,25 @@ impl BlockFile {
     }
 }
 
-fn latest_first(mut zones: Vec<Zone<'_>>) -> Vec<Zone<'_>> {
-    zones.sort_by_key(|zone| std::cmp::Reverse(zone.times.1));
-    zones
-}
-
 /// Reads blocks for a scan; keeps the memory from one to the next.
 pub(super) struct BlockScanner {
     bytes: Vec<u8>,
     block: Block,
     passing_keys: Vec<bool>,
+    passing_sources: Vec<bool>,
     /// Rows that pass.
     passing: Vec<usize>,
 }
 
 impl Default for BlockScanner {
     fn default() -> Self {
-        Self { bytes: Vec::new(), block: Block::new(), passing_keys: Vec::new(), passing: Vec::new() }
+        Self {
+            bytes: Vec::new(),
+            block: Block::new(),
+            passing_keys: Vec::new(),
+            passing_sources: Vec::new(),
+            passing: Vec::new(),
+        }
     }
 }
 
@@ -141,29 +125,16 @@ impl BlockScanner {
     }
 
     fn scan_read(&mut self, filter: &Filter<'_>, visit: &mut Visit<'_>) -> Result<ControlFlow<()>, Damage> {
-        self.block.read_numbers(&self.bytes)?;
-        self.passing_keys.clear();
-        for key in 0..self.block.keys() {
-            self.passing_keys.push(filter.passes_key(self.block.key(key)?));
-        }
-        let (rows, keys) = (&self.block.rows, &self.passing_keys);
-        let passes = |row: &Row| keys[row.key as usize] && filter.passes(&row.place, row.time);
-        self.passing.clear();
-        self.passing.extend((0..rows.len()).filter(|row| passes(&rows[*row])));
+        self.find_rows(filter)?;
         if self.passing.is_empty() {
             return Ok(ControlFlow::Continue(()));
         }
         self.block.read_ids(&self.bytes)?;
-        if let Some(wanted) = &filter.id {
-            let block = &self.block;
-            let mut bad = None;
-            self.passing.retain(|row| {
-                block.id(&block.rows[*row]).map_or_else(|damage| bad.replace(damage).is_some(), |id| wanted.passes(id))
-            });
-            bad.map_or(Ok(()), Err)?;
-            if self.passing.is_empty() {
-                return Ok(ControlFlow::Continue(()));
-            }
+        if filter.asks_id() {
+            self.keep_ids(filter)?;
+        }
+        if self.passing.is_empty() {
+            return Ok(ControlFlow::Continue(()));
         }
         self.block.read_data(&self.bytes)?;
         let mut buffer = TimeText::new();
@@ -173,6 +144,56 @@ impl BlockScanner {
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The rows that pass in everything but their ids.
+    fn find_rows(&mut self, filter: &Filter<'_>) -> Result<(), Damage> {
+        self.block.read_numbers(&self.bytes)?;
+        self.passing_keys.clear();
+        for key in 0..self.block.keys() {
+            self.passing_keys.push(filter.passes_key(self.block.key(key)?));
+        }
+        self.passing_sources.clear();
+        for envelope in 0..self.block.envelopes() {
+            self.passing_sources.push(filter.passes_source(self.block.source(envelope)?));
+        }
+        let (rows, keys, sources) = (&self.block.rows, &self.passing_keys, &self.passing_sources);
+        let passes_texts = |row: &Row| keys[row.key as usize] && sources[row.envelope as usize];
+        let passes = |row: &Row| passes_texts(row) && filter.passes(&row.place, row.time);
+        self.passing.clear();
+        self.passing.extend((0..rows.len()).filter(|row| passes(&rows[*row])));
+        Ok(())
+    }
+
+    fn keep_ids(&mut self, filter: &Filter<'_>) -> Result<(), Damage> {
+        let (block, mut bad) = (&self.block, None);
+        self.passing.retain(|row| {
+            let id = block.id(&block.rows[*row]);
+            id.map_or_else(|damage| bad.replace(damage).is_some(), |id| filter.passes_id(id))
+        });
+        bad.map_or(Ok(()), Err)
+    }
+
+    /// How many rows pass of each subject that has any; only the numbers of the block are read.
+    pub fn subjects(
+        &mut self,
+        file: &BlockFile,
+        zone: &Zone<'_>,
+        filter: &Filter<'_>,
+        visit: &mut dyn FnMut(&str, u64),
+    ) -> Result<(), Fault> {
+        file.read_block(zone.offset, zone.length, &mut self.bytes)?;
+        self.subjects_read(filter, visit).map_err(|damage| file.damaged(zone.offset, damage))
+    }
+
+    fn subjects_read(&mut self, filter: &Filter<'_>, visit: &mut dyn FnMut(&str, u64)) -> Result<(), Damage> {
+        self.find_rows(filter)?;
+        let rows = &self.block.rows;
+        // Rows of one key stand together.
+        for same in self.passing.chunk_by(|a, b| rows[*a].key == rows[*b].key) {
+            visit(self.block.key(rows[same[0]].key)?.subject, same.len() as u64);
+        }
+        Ok(())
     }
 }
 
@@ -187,6 +208,7 @@ pub(in super::super) fn scan_batch_filtered(
     visit: &mut Visit<'_>,
 ) -> ControlFlow<()> {
     let wants_duplicates = filter.wants_duplicates();
+    filter.advance(batch.events() as u64);
     for chunk in &batch.chunks {
         for event in &chunk.events {
             let place = Place::of_event(event);
@@ -212,7 +234,8 @@ pub(in super::super) fn scan_batch_filtered(
 fn passes(filter: &Filter<'_>, place: &Place, event: &EventView<'_>) -> bool {
     filter.passes(place, event.instant(place.accepted_at).nanos())
         && filter.passes_key(Key::of(event))
-        && filter.id.as_ref().is_none_or(|id| id.passes(event.id))
+        && filter.passes_source(event.source)
+        && filter.passes_id(event.id)
 }
 
 impl Place {

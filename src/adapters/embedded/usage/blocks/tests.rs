@@ -280,6 +280,7 @@ proptest! {
             times: times.as_deref(),
             offsets: offsets.map(|(from, length)| from..from + length),
             counted_only,
+            progress: None,
         };
         let expected = naive(&all, &scan);
         let in_tail = scanned_batch(&tail_batch, &scan);

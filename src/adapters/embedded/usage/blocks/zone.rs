@@ -6,6 +6,7 @@ use super::duplicates::Duplicate;
 use super::filter::Filter;
 use super::proof::Proof;
 use crate::domain::metering::Fate;
+use crate::domain::metering::query::EventInstant;
 use crate::domain::record::EventView;
 
 /// What blocks are sorted by, before time.
@@ -150,8 +151,20 @@ impl<'a> Zone<'a> {
     pub fn may_hold_places(&self, filter: &Filter<'_>) -> bool {
         let offsets = filter.offsets.as_ref();
         offsets.is_none_or(|wanted| wanted.start <= self.ats.1 && self.ats.0 < wanted.end)
-            && filter.accepted_from.is_none_or(|from| from <= self.accepted.1)
-            && filter.accepted_to.is_none_or(|to| self.accepted.0 < to)
+            && filter.any_accepted_in(self.accepted)
+    }
+
+    /// Where this instant of its events lies.
+    pub fn span(&self, of: EventInstant) -> Span<i64> {
+        match of {
+            EventInstant::Time => self.times,
+            EventInstant::IngestedAt => self.accepted,
+        }
+    }
+
+    /// The subject of all its events, when they have one key.
+    pub fn only_subject(&self) -> Option<&'a str> {
+        (self.first.key == self.last.key).then_some(self.first.key.subject)
     }
 
     /// Each part of the key bounds the zone only where the parts before it are the same at its edge.

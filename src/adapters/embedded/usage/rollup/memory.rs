@@ -104,6 +104,11 @@ impl MemoryRows {
         self.section(meter).map(Section::bounds)
     }
 
+    /// Every series of a meter version.
+    pub fn series_of(&self, meter: u128) -> &[Arc<Series>] {
+        self.section(meter).map_or(&[], |section| &section.series)
+    }
+
     /// Every row whose minute lies in any of the scan's stretches.
     pub fn scan(&self, scan: &RowScan<'_>, visit: &mut Visit<'_>) {
         let Some(section) = self.section(scan.meter) else { return };

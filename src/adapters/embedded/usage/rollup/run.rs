@@ -105,6 +105,18 @@ impl Run {
         Ok(())
     }
 
+    /// Every series of a meter version.
+    pub fn series_of(&self, meter: u128, visit: &mut dyn FnMut(&Series)) -> Result<(), Fault> {
+        let Some(info) = self.footer.meter(meter) else { return Ok(()) };
+        let mut cursor = SeriesCursor::new(&self.file, &self.footer, Purpose::Query);
+        cursor.seek(&series_key(meter, 0))?;
+        while cursor.at().is_some_and(|(ordinal, _)| ordinal < info.end_ordinal()) {
+            visit(&cursor.series()?);
+            cursor.advance()?;
+        }
+        Ok(())
+    }
+
     /// Series of these subjects with their ordinals, ascending.
     fn find(&self, meter: u128, subjects: &[(u64, &str)]) -> Result<Vec<(u64, Series)>, Fault> {
         let mut found = Vec::new();

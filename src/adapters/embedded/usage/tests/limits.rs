@@ -8,7 +8,7 @@ use crate::domain::metering::{Aggregation, Catalog, Fate, Meter};
 use crate::domain::time::{Instant, MINUTE_NS};
 use std::collections::BTreeMap;
 
-fn whole(meter: &Arc<Meter>) -> UsageQuery {
+pub fn whole(meter: &Arc<Meter>) -> UsageQuery {
     UsageQuery {
         meter: meter.clone(),
         from: None,
@@ -18,11 +18,12 @@ fn whole(meter: &Arc<Meter>) -> UsageQuery {
         group_by_subject: false,
         group_by: vec![],
         filters: BTreeMap::new(),
+        progress: None,
     }
 }
 
 /// A story told by hand: `subject` of each event, a minute apart.
-fn told_by_hand(meters: &[Arc<Meter>], events: u64, subject: impl Fn(u64) -> String) -> Story {
+pub fn told_by_hand(meters: &[Arc<Meter>], events: u64, subject: impl Fn(u64) -> String) -> Story {
     let mut story = Story { partition: 0, lines: vec![], end: 0, meters: meters.to_vec() };
     meters.iter().for_each(|meter| story.control(Control::MeterLive(meter.clone())));
     for number in 0..events {

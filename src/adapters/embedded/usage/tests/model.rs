@@ -110,5 +110,6 @@ pub fn question(dice: &mut Dice, meter: &std::sync::Arc<Meter>, days: i64) -> Us
         group_by_subject: dice.one_in(3),
         group_by: if dice.one_in(2) { vec!["region".into()] } else { vec![] },
         filters,
+        progress: None,
     }
 }
