@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing, by package name: a C compiler for the crates that have C in them, curl for trying things
-# out, and cargo-deny for `make check`. Rust itself comes from rustup, at the version in rust-toolchain.toml.
+# Installs what is missing, by package name: a C compiler for the crates that have C in them, PostgreSQL for the
+# business records, curl for trying things out, and cargo-deny for `make check`. Rust itself comes from rustup, at the
+# version in rust-toolchain.toml.
 set -euo pipefail
 
 missing=()
@@ -8,6 +9,8 @@ need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 need cc build-essential
 need curl curl
 need git git
+# Debian keeps the server's binaries out of the PATH.
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need initdb postgresql
 if [ "${1:-}" != "--run-only" ]; then
   # What the official clients run on (`make clients`).
   need node nodejs
@@ -22,8 +25,14 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
   sudo=""
   [ "$(id -u)" -eq 0 ] || sudo=sudo
+  clusters=/etc/postgresql-common/createcluster.conf
+  if [[ " ${missing[*]} " == *" postgresql "* ]] && [ ! -e "$clusters" ]; then
+    # weir starts a server of its own; the package shall make and start none.
+    $sudo mkdir -p "$(dirname "$clusters")"
+    echo 'create_main_cluster = false' | $sudo tee "$clusters" >/dev/null
+  fi
   $sudo apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then
