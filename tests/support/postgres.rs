@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weir::adapters::postgres::{PrivatePostgres, PrivateSettings};
 
 #[path = "../../src/adapters/postgres/testing.rs"]
@@ -10,18 +10,17 @@ mod testing;
 
 pub use testing::*;
 
-/// Ends the private server of the data directory `data`, whose weir was killed, if there is one. What it has not
-/// written yet is in its log.
+/// Ends the private server of the data directory `data`, whose weir was killed, if there is one, and waits for its
+/// end. What it has not written yet is in its log.
 pub fn end_left_behind(data: &Path) {
-    let Ok(file) = std::fs::read_to_string(data.join("postgres/cluster/postmaster.pid")) else { return };
-    let Some(pid) = file.lines().next() else { return };
-    let mut looks = 0..1_000;
-    while signalled(pid, "-QUIT") && looks.next().is_some() {
+    let file = data.join("postgres/cluster/postmaster.pid");
+    let Ok(text) = std::fs::read_to_string(&file) else { return };
+    let Some(pid) = text.lines().next() else { return };
+    let mut kill = Command::new("kill");
+    let signalled = kill.args(["-QUIT", pid]).stderr(Stdio::null()).status().expect("kill runs").success();
+    let until = Instant::now() + Duration::from_secs(60);
+    while signalled && file.exists() {
+        assert!(Instant::now() < until, "PostgreSQL, process {pid}, does not end");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn signalled(pid: &str, signal: &str) -> bool {
-    let mut kill = Command::new("kill");
-    kill.args([signal, pid]).stderr(Stdio::null()).status().expect("kill runs").success()
 }

@@ -14,8 +14,8 @@ use tokio_postgres::{Config, NoTls};
 /// removes its folder, both named by the arguments. A handler at exit would miss a kill and a Ctrl-C.
 const WATCHER: &str = r#"
 cat >/dev/null
-pid=$(head -n 1 "$1/postgres/cluster/postmaster.pid")
-[ -n "$pid" ] && kill -QUIT "$pid" && for _ in $(seq 200); do kill -0 "$pid" && sleep 0.05; done
+file=$1/postgres/cluster/postmaster.pid
+kill -QUIT "$(head -n 1 "$file")" && for _ in $(seq 200); do [ -e "$file" ] && sleep 0.05; done
 rm -rf "$1"
 "#;
 
