@@ -211,6 +211,37 @@ pub fn answer(events: &[Event], meter: &Meter, query: &Query) -> Vec<Row> {
     rows
 }
 
+/// The subjects of a meter's events in a period, or the values of a dimension, each once, by byte order. The meter's
+/// `eventFrom` does not matter, nor whether the value can be read. `events` are those that count.
+pub fn values(
+    events: &[Event],
+    meter: &Meter,
+    dimension: Option<&str>,
+    from_ns: Option<i128>,
+    to_ns: Option<i128>,
+) -> Vec<String> {
+    let is_asked = |event: &&Event| {
+        event.event_type == meter.event_type
+            && from_ns.is_none_or(|from| event.time_ns >= from)
+            && to_ns.is_none_or(|to| event.time_ns < to)
+    };
+    let value = |event: &Event| match dimension {
+        None => event.subject.clone(),
+        Some(name) => event.member(&meter.dimensions[name]).dimension(),
+    };
+    let found: BTreeSet<String> = events.iter().filter(is_asked).map(value).collect();
+    found.into_iter().collect()
+}
+
+/// How many events happened at an instant or later, by subject. `events` are those that count.
+pub fn event_counts(events: &[Event], from_ns: i128) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for event in events.iter().filter(|event| event.time_ns >= from_ns) {
+        *counts.entry(event.subject.clone()).or_default() += 1;
+    }
+    counts
+}
+
 fn concerned(event: &Event, meter: &Meter, query: &Query) -> bool {
     let passes =
         |(name, values): (&String, &Vec<String>)| values.contains(&event.member(&meter.dimensions[name]).dimension());
@@ -316,5 +347,35 @@ mod tests {
         assert_eq!(day, (utc("2025-03-09T08:00:00Z"), utc("2025-03-10T07:00:00Z")));
         let hour = window(utc("2025-06-01T10:20:00Z"), "HOUR", "Asia/Kathmandu");
         assert_eq!(hour, (utc("2025-06-01T10:15:00Z"), utc("2025-06-01T11:15:00Z")));
+    }
+
+    #[test]
+    fn the_model_knows_what_there_is() {
+        let event = |id: &str, subject: &str, time_ns: i128, region: Json| Event {
+            accepted_ns: 0,
+            id: id.into(),
+            source: "s".into(),
+            event_type: "call".into(),
+            subject: subject.into(),
+            time_ns,
+            data: BTreeMap::from([("region".to_string(), region)]),
+        };
+        let events = [
+            event("1", "b", 10, Json::Word("eu".into())),
+            event("2", "a", 20, Json::Missing),
+            event("3", "b", 30, Json::Word("us".into())),
+        ];
+        let meter = Meter {
+            slug: "m".into(),
+            aggregation: "SUM",
+            event_type: "call".into(),
+            value: Some("value".into()),
+            dimensions: BTreeMap::from([("where".to_string(), "region".to_string())]),
+            event_from_ns: Some(25),
+        };
+        assert_eq!(values(&events, &meter, None, None, Some(30)), ["a", "b"]);
+        assert_eq!(values(&events, &meter, None, Some(11), None), ["a", "b"]);
+        assert_eq!(values(&events, &meter, Some("where"), None, None), ["", "eu", "us"]);
+        assert_eq!(event_counts(&events, 20), BTreeMap::from([("a".to_string(), 1), ("b".to_string(), 1)]));
     }
 }
