@@ -128,6 +128,9 @@ impl MeterDraft {
     /// All rules of a v1 create, in the order of the reference: what the API's description bounds, then the paths,
     /// then how they go together; then the meter. Its instants are cut to microseconds.
     pub fn check(self, namespace: &str, id: Ulid, version: Ulid, now: Instant) -> Result<Meter, MeterRefusal> {
+        check_texts("eventType", [&self.event_type])?;
+        check_texts("valueProperty", &self.value_property)?;
+        check_mutable_texts(&self.name, &self.description, &self.metadata, &self.group_by)?;
         check_slug(&self.slug)?;
         let name = self.name.unwrap_or_else(|| self.slug.clone());
         check_name(&name)?;
@@ -163,6 +166,7 @@ impl MeterChanges {
     /// The meter from now on. Other dimensions make it another version, `version`: what it counted under the old ones
     /// cannot be told apart by the new ones. Any other change leaves the version as it is.
     pub fn apply(self, meter: &Meter, version: Ulid, now: Instant) -> Result<Meter, MeterRefusal> {
+        check_mutable_texts(&self.name, &self.description, &self.metadata, &self.group_by)?;
         let name = self.name.unwrap_or_else(|| meter.slug.clone());
         check_name(&name)?;
         check_description(self.description.as_deref())?;
@@ -188,6 +192,26 @@ pub fn check_reserved(group_by: &BTreeMap<String, String>, reserved: &[&str]) ->
             message: format!("the dimension name {name} is reserved"),
         }),
         None => Ok(()),
+    }
+}
+
+fn check_mutable_texts(
+    name: &Option<String>,
+    description: &Option<String>,
+    metadata: &Option<BTreeMap<String, String>>,
+    group_by: &BTreeMap<String, String>,
+) -> Result<(), MeterRefusal> {
+    check_texts("name", name)?;
+    check_texts("description", description)?;
+    check_texts("metadata", metadata.iter().flatten().flat_map(|(key, value)| [key, value]))?;
+    check_texts("groupBy", group_by.iter().flat_map(|(name, path)| [name, path]))
+}
+
+/// Business records hold every character but this one.
+fn check_texts<'a>(field: &str, texts: impl IntoIterator<Item = &'a String>) -> Result<(), MeterRefusal> {
+    match texts.into_iter().any(|text| text.contains('\0')) {
+        true => Err(MeterRefusal::of(field, format!("{field} must not contain the character U+0000"))),
+        false => Ok(()),
     }
 }
 
@@ -320,7 +344,7 @@ mod tests {
             draft.group_by = BTreeMap::from([(name.into(), path.into())]);
         }
         #[rustfmt::skip]
-        let table: [(&str, Change, &str); 22] = [
+        let table: [(&str, Change, &str); 25] = [
             ("slug", |d| d.slug = String::new(), "slug must have 1 to 64 characters: lower-case letters and digits, in words joined by single underscores"),
             ("slug", |d| d.slug = "Job".into(),  "slug must have 1 to 64 characters: lower-case letters and digits, in words joined by single underscores"),
             ("slug", |d| d.slug = "a__b".into(), "slug must have 1 to 64 characters: lower-case letters and digits, in words joined by single underscores"),
@@ -342,6 +366,9 @@ mod tests {
             ("groupBy", |d| group(d, "größe", "$.x"), "invalid meter group by: meter group by key größe is invalid, only alphanumeric and underscore characters are allowed"),
             ("groupBy", |d| group(d, "seconds", "$.seconds"), "invalid meter group by: meter group by value seconds cannot be the same as value property"),
             ("groupBy", |d| d.group_by = (0..65).map(|i| (format!("d{i}"), "$.x".into())).collect(), "a meter has at most 64 group bys"),
+            ("eventType", |d| d.event_type = "a\0".into(), "eventType must not contain the character U+0000"),
+            ("metadata", |d| d.metadata = Some(BTreeMap::from([("\0".into(), "x".into())])), "metadata must not contain the character U+0000"),
+            ("groupBy", |d| group(d, "region", "$['\0']"), "groupBy must not contain the character U+0000"),
             // The paths are looked at before how they go together.
             ("groupBy", |d| { d.value_property = None; group(d, "region", "region") }, "invalid JSONPath for region group by: a path starts with $ (at character 0)"),
         ];
@@ -410,6 +437,7 @@ mod tests {
         let table = [
             ("name", MeterChanges { name: Some(String::new()), ..changes() }, "name must have 1 to 256 characters"),
             ("description", MeterChanges { description: Some(String::new()), ..changes() }, "description must not be empty string"),
+            ("description", MeterChanges { description: Some("\0".into()), ..changes() }, "description must not contain the character U+0000"),
             ("groupBy", MeterChanges { group_by: group("region", "region"), ..changes() }, "invalid JSONPath for region group by: a path starts with $ (at character 0)"),
             ("groupBy", MeterChanges { group_by: group("1st", "$.x"), ..changes() }, "meter group by key 1st is invalid, only alphanumeric and underscore characters are allowed"),
             ("groupBy", MeterChanges { group_by: group("s", "$.seconds"), ..changes() }, "meter group by value s cannot be the same as value property"),
