@@ -83,7 +83,9 @@ fn shipped(text: &str) -> String {
 }
 
 fn is_test_file(path: &Path) -> bool {
-    path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| stem == "tests" || stem.ends_with("_tests"))
+    let below_tests = path.parent().is_some_and(|parent| parent.ends_with("tests"));
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    below_tests || stem.is_some_and(|stem| stem == "tests" || stem.ends_with("_tests"))
 }
 
 #[test]

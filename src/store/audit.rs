@@ -115,3 +115,6 @@ fn read(row: &Row) -> Result<AuditEntry, Fault> {
         after: json("after")?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,3 +152,6 @@ fn wants_tls(config: &Config) -> bool {
         config.get_hostaddrs().is_empty() && config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
     config.get_ssl_mode() != SslMode::Disable && !all_local
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,3 +161,6 @@ fn read(row: &Row) -> Result<StoredMeter, Fault> {
     };
     Ok(StoredMeter { meter, deleted_at: deleted_at.map(|Micros(at)| at) })
 }
+
+#[cfg(test)]
+mod tests;

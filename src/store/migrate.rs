@@ -65,3 +65,6 @@ fn refused(error: Error) -> Fault {
         None => Fault::give_up(SYSTEM, format!("the schema is not what weir made: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,10 +127,20 @@ fn driver_fault(error: &Error) -> Fault {
     let cause = error.source();
     let broke = error.is_closed() || cause.is_some_and(|cause| cause.is::<std::io::Error>());
     let message = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+    if cause.is_some_and(is_about_certificates) {
+        return Fault::give_up(SYSTEM, format!("{message}; see database.tls_root_certificate"));
+    }
     if broke {
         return Fault::retry(SYSTEM, format!("{message}; see whether PostgreSQL runs and can be reached"));
     }
     Fault::give_up(SYSTEM, message)
+}
+
+/// TLS hands its own errors over within those of the socket.
+fn is_about_certificates(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let within = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let tls = within.and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// The verdict on a SQLSTATE, and what a person can do.

@@ -127,3 +127,6 @@ fn read(row: &Row) -> Result<Subject, Fault> {
         deleted_at: deleted_at.map(|Micros(at)| at),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,3 +43,6 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), Fault> {
     }
     if found { Ok(()) } else { Err(unusable("there is no certificate in it".to_string())) }
 }
+
+#[cfg(test)]
+mod tests;
