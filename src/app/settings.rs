@@ -2,7 +2,10 @@
 //! in all three places. Every mistake in it is reported with where it stands.
 
 use crate::adapters::embedded;
+use crate::adapters::postgres::PrivateSettings;
 use crate::http;
+use crate::services::meters;
+use crate::store;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +24,11 @@ pub struct Settings {
     pub logs: Logs,
     pub http: http::Settings,
     pub embedded: embedded::Settings,
+    /// Where the business records are.
+    pub database: store::Settings,
+    /// The PostgreSQL that weir starts itself, unless `database.url` names another.
+    pub postgres: PrivateSettings,
+    pub metering: meters::Settings,
     pub shutdown: Shutdown,
     /// For tests of weir itself; empty in every real installation.
     pub testing: Testing,
@@ -68,6 +76,9 @@ impl Default for Settings {
             logs: Logs::default(),
             http: http::Settings::default(),
             embedded: embedded::Settings::default(),
+            database: store::Settings::default(),
+            postgres: PrivateSettings::default(),
+            metering: meters::Settings::default(),
             shutdown: Shutdown::default(),
             testing: Testing::default(),
         }
@@ -135,6 +146,8 @@ impl Settings {
         }
         mistakes.extend(self.http.validate().into_iter().map(|mistake| format!("http.{mistake}")));
         mistakes.extend(self.embedded.validate().into_iter().map(|mistake| format!("embedded.{mistake}")));
+        mistakes.extend(self.database.validate().into_iter().map(|mistake| format!("database.{mistake}")));
+        mistakes.extend(self.postgres.validate().into_iter().map(|mistake| format!("postgres.{mistake}")));
         if mistakes.is_empty() { Ok(()) } else { Err(BadSettings(mistakes.join("\n"))) }
     }
 }

@@ -7,6 +7,7 @@ use crate::http::observe::HttpStats;
 use crate::ports::line::{LineSnapshot, LineView, StageSnapshot};
 use crate::ports::stats::{BUCKETS_US, HistogramSnapshot};
 use crate::ports::{EventLog, IdIndex, UsageStore};
+use crate::services::records::Records;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -34,6 +35,7 @@ pub struct Observed {
     pub store: Arc<dyn UsageStore>,
     pub line: Arc<dyn LineView>,
     pub http: Arc<HttpStats>,
+    pub records: Arc<Records>,
 }
 
 /// The text of `/metrics`, read off afresh at each scrape.
@@ -70,7 +72,8 @@ impl Collector for Observed {
         let line = self.line.snapshot();
         page.line(&line, self.line.health().is_none())?;
         page.stages(&line.stages)?;
-        page.http(&self.http.snapshot())
+        page.http(&self.http.snapshot())?;
+        page.records(&self.records)
     }
 }
 
@@ -80,6 +83,17 @@ type Labels<'a> = Vec<(&'static str, &'a str)>;
 struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
+    fn records(&mut self, records: &Records) -> Result<(), Error> {
+        let database = records.database.snapshot();
+        let count = |number: usize| number as u64;
+        self.gauge("weir_records_open", "1 once the business records are open", u64::from(records.gate.check().is_ok()))?;
+        self.gauge("weir_database_connections", "connections to PostgreSQL", count(database.connections))?;
+        let in_use = count(database.connections_in_use);
+        self.gauge("weir_database_connections_in_use", "of these, in use", in_use)?;
+        self.gauge("weir_database_connections_max", "most connections held at once", count(database.connections_max))?;
+        self.gauge("weir_database_waiting", "requests that wait for a connection", count(database.waiting))
+    }
+
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
         self.gauges(name, help, std::iter::once((Vec::new(), value)))
     }

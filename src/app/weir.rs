@@ -1,7 +1,9 @@
 //! One running weir: what is started in which order, and stopped in the reverse one.
 //!
-//! Start: data directory locked → log, ids, usage opened → line started → meters of the file → door opened.
-//! Stop: door closed (answers under way are finished) → line drained → everything applied made durable → log closed.
+//! Start: data directory locked → log, ids, usage opened → line started → door opened; beside it PostgreSQL comes up,
+//! and the business records after it ([`startup`]).
+//! Stop: door closed (answers under way are finished) → line drained → everything applied made durable → log closed →
+//! PostgreSQL stopped.
 //! Whatever part of that a hard end skips, the next start makes up for: the log is the truth.
 
 use super::settings::Settings;
@@ -10,6 +12,9 @@ use crate::actors::{Line, LineHandle, LinePorts, PoisonProbe, Probe};
 use crate::adapters::embedded::Embedded;
 use crate::adapters::embedded::disk::RealDisk;
 use crate::adapters::embedded::lock::DataDirLock;
+use crate::adapters::postgres::PrivatePostgres;
+use crate::domain::fault::Fault;
+use crate::domain::metering::meter::MeterDraft;
 use crate::http::{DoorState, HttpStats, Parts};
 use crate::pipeline;
 use crate::ports::event_log::LogSnapshot;
@@ -17,7 +22,10 @@ use crate::ports::id_index::IndexSnapshot;
 use crate::ports::line::LineView;
 use crate::ports::usage_store::StoreSnapshot;
 use crate::ports::{Clock, EventLog, IdIndex, UsageStore};
-use crate::services::meters_file;
+use crate::services::gate::Gate;
+use crate::services::records::{Foundation, Records};
+use crate::services::{meters_file, startup};
+use crate::store::Database;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -47,6 +55,7 @@ struct Running {
     address: SocketAddr,
     stop: tokio::sync::oneshot::Sender<()>,
     embedded: Arc<Embedded>,
+    gate: Arc<Gate>,
 }
 
 impl Weir {
@@ -87,6 +96,11 @@ impl Weir {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.running().address
+    }
+
+    /// Whether the business records are open: `open`, or what is being waited for.
+    pub fn records(&self) -> String {
+        self.running().gate.state()
     }
 
     /// What log, id index and usage store say of themselves.
@@ -132,6 +146,7 @@ async fn live(
         format!("the topology has mistakes:\n{}", lines.join("\n"))
     })?;
     graph.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let file_meters = settings.meters.as_deref().map(file_meters).transpose()?.unwrap_or_default();
     // Bound first: a port in use is found before any file is touched.
     let listener = listen(&settings.listen)?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -139,23 +154,29 @@ async fn live(
     let _lock = DataDirLock::take(&settings.data).map_err(|fault| fault.to_string())?;
     let disk =
         RealDisk::open(settings.data.clone()).map_err(|error| format!("{}: {error}", settings.data.display()))?;
+    let database = Database::new(&settings.database);
+    let private = settings.database.url.is_none();
+    let postgres = private.then(|| PrivatePostgres::start(&settings.data, settings.postgres.clone()));
     let embedded = Embedded::open(Arc::new(disk), clock.clone(), settings.embedded.clone());
     let embedded = Arc::new(embedded.map_err(|fault| fault.to_string())?);
     let line = start_line(&settings, graph, &embedded, clock.clone()).await.map_err(|fault| fault.to_string())?;
     let line = Arc::new(line);
-    let state = Arc::new(door(&settings, &embedded, &line, clock));
-    if let Some(file) = &settings.meters {
-        ensure_meters(file, &settings.namespace, &state).await?;
-    }
+    let records = Arc::new(records(&settings, database.clone(), &embedded, &line, clock.clone()));
+    let state = Arc::new(door(&settings, &embedded, &line, records.clone(), clock));
     let server = crate::http::serve(state, listener).map_err(|error| format!("{address}: {error}"))?;
     let door = server.handle();
     let served = actix_rt::spawn(server);
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    if tell.send(Running { address, stop, embedded: embedded.clone() }).is_err() {
+    let gate = records.gate.clone();
+    if tell.send(Running { address, stop, embedded: embedded.clone(), gate }).is_err() {
         return Err("nobody waits for this weir".to_string());
     }
-    // A sender that is dropped means the same as one that sends.
-    let _ = stopped.await;
+    let parts = startup::Parts { records, namespace: settings.namespace.clone(), file_meters };
+    let outcome = tokio::select! {
+        // A sender that is dropped means the same as one that sends.
+        _ = stopped => Ok(()),
+        ended = startup::run(parts, async || attach(&settings, postgres.as_ref(), &database).await) => ended,
+    };
     door.stop(true).await;
     if let Err(error) = served.await {
         tracing::error!(%error, "the door did not end in order");
@@ -163,7 +184,21 @@ async fn live(
     if !line.drain(Duration::from_millis(settings.shutdown.drain_max_ms)).await {
         tracing::warn!("the line did not finish in time; what it had in hand is read again at the next start");
     }
-    embedded.close().await.map_err(|fault| fault.to_string())
+    embedded.close().await.map_err(|fault| fault.to_string())?;
+    if let Some(postgres) = postgres {
+        postgres.stop().map_err(|fault| fault.to_string())?;
+    }
+    outcome.map_err(|error| error.to_string())
+}
+
+/// Tells the database where its server is: where the settings say, or at the private one.
+async fn attach(settings: &Settings, private: Option<&PrivatePostgres>, database: &Database) -> Result<(), Fault> {
+    let config = match (settings.database.endpoint()?, private) {
+        (Some(config), _) => config,
+        (None, Some(private)) => private.endpoint().await?,
+        (None, None) => unreachable!("without a URL there is a private server"),
+    };
+    database.attach(config)
 }
 
 fn listen(address: &str) -> Result<TcpListener, String> {
@@ -185,7 +220,7 @@ async fn start_line(
     graph: pipeline::Graph,
     embedded: &Arc<Embedded>,
     clock: Arc<dyn Clock>,
-) -> Result<LineHandle, crate::domain::fault::Fault> {
+) -> Result<LineHandle, Fault> {
     let ports = LinePorts {
         log: embedded.log.clone(),
         index: embedded.index.clone(),
@@ -202,7 +237,30 @@ async fn start_line(
     Line::start(graph, ports, probe, exit).await
 }
 
-fn door(settings: &Settings, embedded: &Arc<Embedded>, line: &Arc<LineHandle>, clock: Arc<dyn Clock>) -> DoorState {
+fn records(
+    settings: &Settings,
+    database: Database,
+    embedded: &Arc<Embedded>,
+    line: &Arc<LineHandle>,
+    clock: Arc<dyn Clock>,
+) -> Records {
+    Records::new(Foundation {
+        database,
+        log: embedded.log.clone(),
+        store: embedded.usage.clone(),
+        freshness: line.clone(),
+        clock,
+        metering: settings.metering.clone(),
+    })
+}
+
+fn door(
+    settings: &Settings,
+    embedded: &Arc<Embedded>,
+    line: &Arc<LineHandle>,
+    records: Arc<Records>,
+    clock: Arc<dyn Clock>,
+) -> DoorState {
     let stats = Arc::new(HttpStats::default());
     let observed = Observed {
         log: embedded.log.clone(),
@@ -210,10 +268,12 @@ fn door(settings: &Settings, embedded: &Arc<Embedded>, line: &Arc<LineHandle>, c
         store: embedded.usage.clone(),
         line: line.clone() as Arc<dyn LineView>,
         http: stats.clone(),
+        records: records.clone(),
     };
     DoorState::new(Parts {
         log: embedded.log.clone(),
         store: embedded.usage.clone(),
+        records,
         freshness: line.clone(),
         line: line.clone(),
         clock,
@@ -224,12 +284,8 @@ fn door(settings: &Settings, embedded: &Arc<Embedded>, line: &Arc<LineHandle>, c
     })
 }
 
-async fn ensure_meters(file: &Path, namespace: &str, state: &DoorState) -> Result<(), String> {
+fn file_meters(file: &Path) -> Result<Vec<MeterDraft>, String> {
     let named = |what: String| format!("{}: {what}", file.display());
     let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
-    let drafts = meters_file::parse(&text).map_err(|error| named(error.to_string()))?;
-    let ensured =
-        meters_file::ensure(&state.meters, namespace, drafts).await.map_err(|error| named(error.to_string()))?;
-    tracing::info!(created = ?ensured.created, kept = ensured.kept.len(), "meters of {}", file.display());
-    Ok(())
+    meters_file::parse(&text).map_err(|error| named(error.to_string()))
 }

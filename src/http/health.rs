@@ -1,5 +1,6 @@
-//! Health, in three questions, and the metrics. `/health/live`: does the process run? `/health/ready`: can this node
+//! Health, in four questions, and the metrics. `/health/live`: does the process run? `/health/ready`: can this node
 //! make events durable (what a load balancer asks)? `/health/line`: do accepted events get counted (what alerts ask)?
+//! `/health/records`: can business records be read and changed, or is PostgreSQL away?
 
 use super::{DoorState, json, resource};
 use actix_web::HttpResponse;
@@ -15,6 +16,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(resource("/health/live").route(web::get().to(live)))
         .service(resource("/health/ready").route(web::get().to(ready)))
         .service(resource("/health/line").route(web::get().to(line)))
+        .service(resource("/health/records").route(web::get().to(records)))
         .service(resource("/metrics").route(web::get().to(metrics)));
 }
 
@@ -44,6 +46,14 @@ async fn ready(state: Data<DoorState>) -> HttpResponse {
 
 async fn line(state: Data<DoorState>) -> HttpResponse {
     answer(state.line.health())
+}
+
+async fn records(state: Data<DoorState>) -> HttpResponse {
+    let sickness = match state.gate.check() {
+        Ok(()) => state.database.ping().await.err(),
+        closed => closed.err(),
+    };
+    answer(sickness.map(|fault| fault.to_string()))
 }
 
 async fn metrics(state: Data<DoorState>) -> HttpResponse {

@@ -5,13 +5,17 @@
 
 mod body;
 mod budget;
+mod caller;
+pub mod contract;
+mod cursor;
 mod freshness;
 mod health;
 pub mod ingest;
-mod json_body;
 pub mod json_number;
 pub mod observe;
+pub mod openapi;
 pub mod problem;
+mod progress;
 mod query_string;
 mod request;
 mod settings;
@@ -19,6 +23,7 @@ mod settings;
 mod tests;
 mod times;
 pub mod v1;
+pub mod v3;
 
 pub use observe::{HttpSnapshot, HttpStats, RouteSnapshot};
 pub use settings::HttpSettings;
@@ -27,11 +32,16 @@ pub use settings::HttpSettings as Settings;
 
 use crate::ports::line::{Freshness, LineView};
 use crate::ports::{Clock, EventLog, UsageStore};
+use crate::services::audit::Audit;
 use crate::services::controls::Controls;
+use crate::services::gate::Gate;
 use crate::services::ingest::Ingest;
 use crate::services::meters::Meters;
 use crate::services::quarantine::Quarantine;
+use crate::services::records::Records;
+use crate::services::subjects::Subjects;
 use crate::services::usage::Usage;
+use crate::store::Database;
 use actix_web::dev::Server;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName};
@@ -56,6 +66,7 @@ pub trait MetricsText: Send + Sync {
 pub struct Parts {
     pub log: Arc<dyn EventLog>,
     pub store: Arc<dyn UsageStore>,
+    pub records: Arc<Records>,
     pub freshness: Arc<dyn Freshness>,
     pub line: Arc<dyn LineView>,
     pub clock: Arc<dyn Clock>,
@@ -69,7 +80,11 @@ pub struct Parts {
 /// What every handler can reach.
 pub struct DoorState {
     pub ingest: Ingest,
-    pub meters: Meters,
+    pub meters: Arc<Meters>,
+    pub subjects: Arc<Subjects>,
+    pub audit: Arc<Audit>,
+    pub gate: Arc<Gate>,
+    pub database: Database,
     pub usage: Usage,
     pub quarantine: Quarantine,
     pub freshness: Arc<dyn Freshness>,
@@ -79,15 +94,22 @@ pub struct DoorState {
     pub stats: Arc<HttpStats>,
     pub settings: HttpSettings,
     pub namespace: String,
+    pub progress: progress::ProgressBoard,
     budget: Arc<budget::Budget>,
 }
 
 impl DoorState {
     pub fn new(parts: Parts) -> Self {
         let controls = Arc::new(Controls::new(parts.log.clone(), parts.freshness.clone()));
+        let records = &parts.records;
         Self {
             ingest: Ingest::new(parts.log),
-            meters: Meters::new(parts.store.clone(), parts.clock.clone(), controls.clone()),
+            meters: records.meters.clone(),
+            subjects: records.subjects.clone(),
+            audit: records.audit.clone(),
+            gate: records.gate.clone(),
+            database: records.database.clone(),
+            progress: progress::ProgressBoard::new(parts.clock.clone(), &parts.settings),
             usage: Usage::new(parts.store.clone()),
             quarantine: Quarantine::new(parts.store, controls),
             freshness: parts.freshness,
@@ -109,6 +131,7 @@ pub fn configure(config: &mut ServiceConfig, state: Arc<DoorState>) {
         web::scope("")
             .wrap(from_fn(request::around))
             .configure(v1::routes)
+            .configure(v3::routes)
             .configure(health::routes)
             .default_service(no_route),
     );

@@ -3,28 +3,27 @@
 //! Routes are known beforehand, so counting takes no lock. What matches no route is counted under `unmatched`; a
 //! client cannot make this grow.
 
+use super::contract::{Dialect, contract};
 use crate::ports::stats::{Counter, Histogram, HistogramSnapshot};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Every route by its pattern, with the methods it answers.
-pub const ROUTES: &[(&str, &[&str])] = &[
-    ("/api/v1/events", &["GET", "POST"]),
-    ("/api/v1/events/explain", &["GET"]),
-    ("/api/v1/conflicts", &["GET"]),
-    ("/api/v1/quarantine", &["GET"]),
-    ("/api/v1/quarantine/{position}", &["GET"]),
-    ("/api/v1/quarantine/{position}/redrive", &["POST"]),
-    ("/api/v1/quarantine/{position}/drop", &["POST"]),
-    ("/api/v1/meters", &["GET", "POST"]),
-    ("/api/v1/meters/{meterIdOrSlug}", &["GET", "DELETE"]),
-    ("/api/v1/meters/{meterIdOrSlug}/query", &["GET", "POST"]),
-    ("/api/v1/debug/actors", &["GET"]),
-    ("/health/live", &["GET"]),
-    ("/health/ready", &["GET"]),
-    ("/health/line", &["GET"]),
-    ("/metrics", &["GET"]),
+/// Routes that are in no document: they are asked by machines that watch, not by clients.
+const WATCHED: [(&str, &str); 5] = [
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+    ("GET", "/health/line"),
+    ("GET", "/health/records"),
+    ("GET", "/metrics"),
 ];
+
+/// Every route: method and pattern, in order.
+pub fn routes() -> Vec<(&'static str, &'static str)> {
+    let documented = [Dialect::V1, Dialect::V3].into_iter().flat_map(|dialect| contract(dialect).routes());
+    let mut routes: Vec<_> = documented.chain(WATCHED).collect();
+    routes.sort_by_key(|(method, path)| (*path, *method));
+    routes
+}
 
 const UNMATCHED: &str = "unmatched";
 
@@ -69,12 +68,14 @@ impl Default for HttpStats {
     fn default() -> Self {
         let mut names = Vec::new();
         let mut index: HashMap<&'static str, Vec<(&'static str, usize)>> = HashMap::new();
-        for (route, methods) in ROUTES.iter().chain(&[(UNMATCHED, &["ANY"] as &[&str])]) {
-            // Methods a route does not answer are counted too: their 405s under `other`.
-            for method in methods.iter().chain(&["other"]) {
-                index.entry(route).or_default().push((method, names.len()));
-                names.push((*method, *route));
-            }
+        for (method, route) in routes().into_iter().chain([("ANY", UNMATCHED)]) {
+            index.entry(route).or_default().push((method, names.len()));
+            names.push((method, route));
+        }
+        // Methods a route does not answer are counted too: their 405s under `other`.
+        for (route, methods) in &mut index {
+            methods.push(("other", names.len()));
+            names.push(("other", route));
         }
         let stats = names.iter().map(|_| RouteStats::default()).collect();
         Self { names, stats, index, events: Counter::default(), event_bytes: Counter::default() }

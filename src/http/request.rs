@@ -3,6 +3,7 @@
 //! A handler returns a [`Problem`] without knowing the request's id; this is the one place that puts it in.
 
 use super::DoorState;
+use super::contract::Dialect;
 use super::problem::Problem;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -10,7 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpResponse};
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,10 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 
 const POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
 
+/// The request's id, for whoever needs it on the way.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
 /// The middleware.
 pub async fn around(
     request: ServiceRequest,
@@ -32,10 +37,12 @@ pub async fn around(
     let id = identify(&request);
     let state = request.app_data::<Data<DoorState>>().expect("configured with the door's state").clone();
     let method = request.method().clone();
+    request.extensions_mut().insert(RequestId(id.clone()));
 
     let mut response = if header_bytes(&request) > state.settings.header_bytes_max {
         let problem = Problem::bare(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-        request.into_response(problem.response(&id))
+        let dialect = Dialect::of(request.path());
+        request.into_response(problem.response(&id, dialect))
     } else {
         let span = tracing::debug_span!("request", id);
         let response = next.call(request).instrument(span).await?.map_into_boxed_body();
@@ -65,7 +72,10 @@ fn log(response: &ServiceResponse, id: &str, route: Option<&str>, took_us: u64) 
 fn with_instance(response: ServiceResponse, id: &str) -> ServiceResponse {
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
     match problem {
-        Some(problem) => response.into_response(problem.response(id)),
+        Some(problem) => {
+            let dialect = Dialect::of(response.request().path());
+            response.into_response(problem.response(id, dialect))
+        }
         None => response,
     }
 }
@@ -92,11 +102,17 @@ fn generate() -> String {
 }
 
 /// 404 for what matches no route.
-pub async fn no_such_route() -> Result<HttpResponse, Problem> {
-    Err(Problem::bare(StatusCode::NOT_FOUND))
+pub async fn no_such_route(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(match Dialect::of(request.path()) {
+        Dialect::V1 => Problem::bare(StatusCode::NOT_FOUND),
+        Dialect::V3 => Problem::in_v3(StatusCode::NOT_FOUND, "The requested route was not found"),
+    })
 }
 
 /// 405 for a route that does not answer this method; without `Allow`, as clients know it.
-pub async fn no_such_method() -> Result<HttpResponse, Problem> {
-    Err(Problem::bare(StatusCode::METHOD_NOT_ALLOWED))
+pub async fn no_such_method(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(match Dialect::of(request.path()) {
+        Dialect::V1 => Problem::bare(StatusCode::METHOD_NOT_ALLOWED),
+        Dialect::V3 => Problem::in_v3(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+    })
 }

@@ -42,6 +42,10 @@ pub struct HttpSettings {
     pub query_parameters_max: usize,
     /// Deepest nesting of `$and` and `$or` in a filter.
     pub filter_depth_max: usize,
+    /// Most reads with a client id whose progress is remembered.
+    pub progress_reads_max: usize,
+    /// How long the progress of an ended read is remembered, in seconds.
+    pub progress_kept_s: u64,
     /// How long a read waits until what was accepted before it is applied, in milliseconds.
     pub read_wait_max_ms: u64,
     /// What a client is told to wait after a 503 that has no better advice, in seconds.
@@ -69,6 +73,8 @@ impl Default for HttpSettings {
             query_bytes_max: 64 << 10,
             query_parameters_max: 1_000,
             filter_depth_max: 4,
+            progress_reads_max: 10_000,
+            progress_kept_s: 300,
             read_wait_max_ms: 1_000,
             retry_after_s: 1,
         }
@@ -109,6 +115,8 @@ impl HttpSettings {
         within("query_bytes_max", self.query_bytes_max as u128, 256, 1 << 20);
         within("query_parameters_max", self.query_parameters_max as u128, 1, 100_000);
         within("filter_depth_max", self.filter_depth_max as u128, 1, 32);
+        within("progress_reads_max", self.progress_reads_max as u128, 1, 1_000_000);
+        within("progress_kept_s", self.progress_kept_s.into(), 1, 86_400);
         within("read_wait_max_ms", self.read_wait_max_ms.into(), 0, 60_000);
         within("retry_after_s", self.retry_after_s.into(), 1, 3_600);
         faults

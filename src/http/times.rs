@@ -1,8 +1,50 @@
-//! Times as a meter query shows them: bounds as the client wrote them, windows on the query's own clock.
+//! Times on the wire: bounds as the client wrote them, windows on the query's own clock.
 
 use crate::domain::time::Instant;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::{KnownFormat, RefOr};
+use utoipa::{PartialSchema, ToSchema};
+
+/// A date-time as a client wrote it, and the instant it means. RFC 3339 with a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DateTime {
+    pub text: String,
+    pub instant: Instant,
+}
+
+impl PartialSchema for DateTime {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
+    }
+}
+
+impl ToSchema for DateTime {}
+
+impl<'de> Deserialize<'de> for DateTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?.into_owned();
+        let instant = Instant::parse(&text).map_err(D::Error::custom)?;
+        Ok(Self { text, instant })
+    }
+}
+
+impl From<Instant> for DateTime {
+    fn from(instant: Instant) -> Self {
+        Self { text: instant.to_rfc3339(), instant }
+    }
+}
+
+impl Serialize for DateTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
 
 /// A date-time that [`Instant::parse`] has accepted, in the client's own offset; the fraction without trailing zeros,
 /// and no offset as `Z`.

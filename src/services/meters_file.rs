@@ -5,21 +5,21 @@
 //! alone. Unlike the peer, `eventFrom` and `metadata` are not dropped.
 //!
 //! At start, meters without a live slug are created; a live one that differs from the file stops the start, naming the
-//! field, because nobody can tell which of the two was meant.
+//! field, because nobody can tell which of the two was meant. What fails for now leaves the rest as it is: the same call
+//! may be made again.
 
 use super::meters::{MeterError, Meters};
+use super::writes::{Caller, Kept, WriteError};
+use crate::domain::fault::Verdict;
 use crate::domain::metering::Meter;
 use crate::domain::metering::meter::{Aggregation, MeterDraft};
 use crate::domain::time::Instant;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-/// How often a meter is tried while the line is behind; each try waits up to `APPLY_WAIT_MAX_MS` by itself.
-const ATTEMPTS_MAX: u32 = 60;
-/// Pause between two tries, in milliseconds.
-const PAUSE_MS: u64 = 500;
+/// Who creates them, as the audit names it.
+const ACTOR: &str = "meters file";
 
 /// Why meters from a file cannot be used. Ordered: the first that applies is reported.
 #[derive(Debug, thiserror::Error)]
@@ -63,42 +63,49 @@ pub fn parse(text: &str) -> Result<Vec<MeterDraft>, MetersFileError> {
     Ok(drafts)
 }
 
+impl MetersFileError {
+    /// Whether it may be over the next time.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            Self::Create { error: MeterError::Fault(fault) | MeterError::Write(WriteError::Fault(fault)), .. } => {
+                fault.verdict == Verdict::Retry
+            }
+            // If it was written after all, the slug is taken by an equal meter.
+            Self::Create { error: MeterError::Write(WriteError::Unknown(_) | WriteError::NotLive(_)), .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// Creates what is missing; refuses what differs.
-pub async fn ensure(meters: &Meters, namespace: &str, drafts: Vec<MeterDraft>) -> Result<Ensured, MetersFileError> {
+pub(super) async fn ensure(
+    meters: &Meters,
+    namespace: &str,
+    drafts: &[MeterDraft],
+) -> Result<Ensured, MetersFileError> {
+    let caller = Caller {
+        namespace: namespace.to_string(),
+        request_id: String::new(),
+        actor: ACTOR.to_string(),
+        idempotency: None,
+    };
     let mut ensured = Ensured::default();
     for draft in drafts {
         let slug = draft.slug.clone();
-        match create(meters, namespace, &draft).await {
+        let failed = |error| MetersFileError::Create { slug: slug.clone(), error };
+        match meters.insert(&caller, draft.clone(), |_| Kept { status: 201, body: String::new() }).await {
             Ok(_) => ensured.created.push(slug),
             Err(MeterError::SlugTaken) => {
-                let live = meters.find(namespace, &slug);
-                let live = live.map_err(|error| MetersFileError::Create { slug: slug.clone(), error })?;
-                if let Some(field) = mismatch(&draft, &live.meter) {
+                let live = meters.find(namespace, &slug).await.map_err(failed)?;
+                if let Some(field) = mismatch(draft, &live.meter) {
                     return Err(MetersFileError::Mismatch { slug, field });
                 }
                 ensured.kept.push(slug);
             }
-            Err(error) => return Err(MetersFileError::Create { slug, error }),
+            Err(error) => return Err(failed(error)),
         }
     }
     Ok(ensured)
-}
-
-/// After a crash the line first catches up with what is in the log; that may take longer than a client would wait.
-async fn create(meters: &Meters, namespace: &str, draft: &MeterDraft) -> Result<(), MeterError> {
-    let mut attempt = 1;
-    loop {
-        match meters.create(namespace, draft.clone()).await {
-            Ok(_) => return Ok(()),
-            // Both are safe to try again: if it was written after all, the slug is taken by an equal meter.
-            Err(MeterError::Append(error)) if attempt < ATTEMPTS_MAX => {
-                tracing::info!(slug = draft.slug, attempt, %error, "a meter of the file is not created yet");
-                tokio::time::sleep(Duration::from_millis(PAUSE_MS)).await;
-                attempt += 1;
-            }
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// The first field in which the live meter differs. What the file leaves open is not compared, but for what an absence
@@ -109,7 +116,7 @@ fn mismatch(draft: &MeterDraft, live: &Meter) -> Option<&'static str> {
         ("description", draft.description != live.description),
         ("aggregation", draft.aggregation != live.aggregation),
         ("eventType", draft.event_type != live.event_type),
-        ("eventFrom", draft.event_from.is_some() && draft.event_from != live.event_from),
+        ("eventFrom", draft.event_from.is_some() && draft.event_from.map(Instant::floor_to_micros) != live.event_from),
         ("valueProperty", draft.value_property != live.value_property),
         ("groupBy", draft.group_by != live.group_by),
         ("metadata", draft.metadata.is_some() && draft.metadata != live.metadata),

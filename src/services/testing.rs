@@ -1,8 +1,14 @@
 //! A world in memory for tests of services and routes: a log that applies itself at once, a store that answers what it
 //! was told to. It proves what the door and the services do; what the engine does is proved over the real one.
 
+pub mod records;
+
+use super::meters;
+use super::records::{Foundation, Records};
 use crate::domain::fault::Fault;
-use crate::domain::metering::query::{EventsQuery, StoredEvent, TextFilter, UsageQuery, UsageRow, ValuesQuery};
+use crate::domain::metering::query::{
+    EventsQuery, MeterJob, StoredEvent, TextFilter, UsageQuery, UsageRow, ValuesQuery,
+};
 use crate::domain::metering::{Batch, Fate};
 use crate::domain::position::{Frontier, Position, Range};
 use crate::domain::record::{Control, Kind, Quarantined, decode_control, decode_event, peek};
@@ -13,6 +19,7 @@ use crate::ports::usage_store::{
     ApplyError, KnownMeter, QuarantineEntry, ReadError, StoreSnapshot, StoredConflict, UsageAnswer,
 };
 use crate::ports::{Clock, EventLog, UsageStore};
+use crate::store::Database;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -47,6 +54,8 @@ pub struct State {
     pub values: Vec<String>,
     pub counts: Vec<(String, u64)>,
     pub asked_values: Option<ValuesQuery>,
+    /// Backfills and removals.
+    pub jobs: Vec<MeterJob>,
     pub waited_for: Option<Option<Frontier>>,
 }
 
@@ -59,6 +68,20 @@ impl World {
 
     pub fn with<R>(&self, use_it: impl FnOnce(&mut State) -> R) -> R {
         use_it(&mut self.state.lock().expect("no test panics while it holds the world"))
+    }
+
+    /// The business records over this world. Their gate is open, whatever the database: the catalog can be read.
+    pub fn records(self: &Arc<Self>, database: Database) -> Arc<Records> {
+        let records = Records::new(Foundation {
+            database,
+            log: self.clone(),
+            store: self.clone(),
+            freshness: self.clone(),
+            clock: self.clone(),
+            metering: meters::Settings::default(),
+        });
+        records.gate.open();
+        Arc::new(records)
     }
 
     /// Puts an event into quarantine and gives its position.
@@ -90,10 +113,15 @@ impl State {
             return;
         }
         match decode_control(record).expect("a control record") {
-            Control::MeterLive(meter) => self.meters.push(KnownMeter { meter, live_at: at, gone: None }),
+            // As in the real store, a repeated record changes nothing.
+            Control::MeterLive(meter) => {
+                if !self.meters.iter().any(|known| known.meter.version == meter.version) {
+                    self.meters.push(KnownMeter { meter, live_at: at, gone: None });
+                }
+            }
             Control::MeterGone { version, at: when, .. } => {
                 for known in self.meters.iter_mut().filter(|known| known.meter.version == version) {
-                    known.gone = Some((at, when));
+                    known.gone = known.gone.or(Some((at, when)));
                 }
             }
             Control::Redriven { position, .. } => self.entry(position).redriven = Some(at),
@@ -270,7 +298,7 @@ impl UsageStore for World {
     }
 
     fn snapshot(&self) -> StoreSnapshot {
-        StoreSnapshot::default()
+        StoreSnapshot { jobs: self.with(|state| state.jobs.clone()), ..StoreSnapshot::default() }
     }
 }
 

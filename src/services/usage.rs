@@ -1,8 +1,8 @@
 //! Usage: meter queries and the events list, with what belongs to both tiers alike.
 
 use crate::domain::metering::Aggregation;
-use crate::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery, UsageRow, ValuesQuery, order_rows};
-use crate::domain::metering::window::WindowSize;
+use crate::domain::metering::progress::ProgressSnapshot;
+use crate::domain::metering::query::{EventsQuery, MeterJob, StoredEvent, UsageQuery, UsageRow, ValuesQuery, order_rows};
 use crate::domain::position::Position;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::{Instant, MINUTE_NS};
@@ -14,14 +14,6 @@ use std::sync::Arc;
 pub struct Usage {
     store: Arc<dyn UsageStore>,
 }
-
-/// Window sizes by their wire names, as v1 writes them.
-pub const WINDOW_SIZES: [(&str, WindowSize); 4] = [
-    ("MINUTE", WindowSize::Minute),
-    ("HOUR", WindowSize::Hour),
-    ("DAY", WindowSize::Day),
-    ("MONTH", WindowSize::Month),
-];
 
 impl Usage {
     pub fn new(store: Arc<dyn UsageStore>) -> Self {
@@ -52,6 +44,14 @@ impl Usage {
     /// How many events count that happened at `from` or later, by subject.
     pub async fn event_counts(&self, namespace: &str, from: Instant) -> Result<Vec<(String, u64)>, ReadError> {
         self.store.event_counts(namespace, from).await
+    }
+
+    /// How far the past of a live meter has been counted.
+    pub fn backfill(&self, meter_id: &str) -> Option<ProgressSnapshot> {
+        let jobs = self.store.snapshot().jobs;
+        let job = jobs.into_iter().find(|job| job.kind == "backfill" && job.meter_id == meter_id)?;
+        let MeterJob { done_events, total_events, finished, .. } = job;
+        Some(ProgressSnapshot { total_events, done_events, finished })
     }
 
     /// Conflicts below `before`, newest first.

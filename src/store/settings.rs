@@ -86,7 +86,8 @@ impl Settings {
         within("connect_timeout_ms", self.connect_timeout_ms, 10, 60_000);
         within("statement_timeout_ms", self.statement_timeout_ms, 10, 60_000);
         within("acquire_timeout_ms", self.acquire_timeout_ms, 10, 60_000);
-        faults.extend(self.endpoint().err().map(|fault| format!("url: {}", fault.message)));
+        // Its text begins with `database.url`.
+        faults.extend(self.endpoint().err().map(|fault| fault.message.replacen("database.", "", 1)));
         faults
     }
 }
@@ -102,7 +103,7 @@ mod tests {
         let faults = wrong.validate();
         assert_eq!(faults[0], "pool_connections_max = 1: must be 2 to 1000");
         let strange = Settings { url: Some("postgres://h/db?sslmode=maybe".into()), ..Settings::default() };
-        assert!(strange.validate()[0].starts_with("url: database.url cannot be read"), "{:?}", strange.validate());
+        assert!(strange.validate()[0].starts_with("url cannot be read"), "{:?}", strange.validate());
     }
 
     #[test]

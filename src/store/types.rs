@@ -136,4 +136,17 @@ mod tests {
             let _ = Id::from_sql(&Type::TEXT, &bytes);
         }
     }
+
+    #[tokio::test]
+    async fn no_digit_is_lost_on_the_way() {
+        let database = crate::store::tests::attached(&crate::store::tests::settings());
+        let client = database.client().await.unwrap();
+        let sent =
+            "[1234567890123456789012345678, 0.1234567890123456789012345678, -12345678901234567890.123456789, 1.50]";
+        for kind in ["json", "jsonb"] {
+            let echo = format!("SELECT $1::{kind} AS echo");
+            let row = crate::store::sql::row(&client, &echo, &[&JsonText(sent.to_string())]).await.unwrap().unwrap();
+            assert_eq!(crate::store::sql::column::<JsonText>(&row, "echo").unwrap().0, sent);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::attributes::{
     check_extension, data, datacontenttype, dataschema, decoded, optional_text, required_text, source, specversion,
 };
 use super::faults::Code;
-use super::{Work, base64};
+use super::{Attributes, Work, base64};
 use crate::domain::record::{EventView, encode_event};
 use crate::domain::time::Instant;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -93,6 +93,10 @@ impl<'de> DeserializeSeed<'de> for EventSeed<'_, '_> {
         work.events += 1;
         Ok(())
     }
+}
+
+fn unknown(name: &str, work: &mut Work<'_>) {
+    work.fault(name, Code::UnknownAttribute, "is no attribute of an event");
 }
 
 struct EventVisitor<'a, 'b>(&'a mut Work<'b>);
@@ -205,7 +209,10 @@ const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
 impl<'de> Envelope<'de> {
     fn take(&mut self, name: MemberName<'de>, raw: &'de RawValue, work: &mut Work<'_>) {
+        let closed = work.limits.attributes != Attributes::Open;
         let attribute = match name {
+            MemberName::Known(Attribute::DataBase64) if closed => return unknown(Attribute::DataBase64.name(), work),
+            MemberName::Other(name) if closed => return unknown(&name, work),
             MemberName::Known(attribute) => attribute,
             MemberName::Other(name) => return self.take_extension(name, raw.get(), work),
         };
@@ -272,8 +279,10 @@ impl<'de> Envelope<'de> {
     /// Every attribute has been read: says what is missing, or appends the record.
     fn finish(self, work: &mut Work<'_>) {
         use Attribute::{Data, DataBase64, Id, Source, Specversion, Subject, Type};
+        let specversion = self.specversion.as_deref().or(work.limits.attributes.specversion());
         for attribute in [Id, Source, Specversion, Type, Subject] {
-            if self.seen & (1 << attribute as u16) == 0 {
+            let defaulted = attribute == Specversion && specversion.is_some();
+            if self.seen & (1 << attribute as u16) == 0 && !defaulted {
                 work.fault(attribute.name(), Code::MissingField, "is missing");
             }
         }
@@ -286,7 +295,7 @@ impl<'de> Envelope<'de> {
         }
         let extensions = self.extensions_text();
         let (Some(id), Some(source), Some(event_type), Some(subject), Some(specversion)) =
-            (&self.id, &self.source, &self.event_type, &self.subject, &self.specversion)
+            (&self.id, &self.source, &self.event_type, &self.subject, specversion)
         else {
             unreachable!("what is missing or wrong has been said");
         };

@@ -19,6 +19,7 @@ pub enum Code {
     TooDeep,
     InvalidBase64,
     InvalidExtension,
+    UnknownAttribute,
 }
 
 impl Code {
@@ -38,6 +39,7 @@ impl Code {
             Self::TooDeep => "too_deep",
             Self::InvalidBase64 => "invalid_base64",
             Self::InvalidExtension => "invalid_extension",
+            Self::UnknownAttribute => "unknown_attribute",
         }
     }
 }
@@ -68,6 +70,8 @@ pub struct Faults {
     pub total: usize,
     /// Events with at least one fault.
     pub events: usize,
+    /// The body is a list of events.
+    pub batch: bool,
     last: Option<usize>,
 }
 
@@ -75,6 +79,11 @@ pub struct Faults {
 const FIELD_CHARS_MAX: usize = 64;
 
 impl Faults {
+    /// None yet; `batch`: of a list of events.
+    pub fn new(batch: bool) -> Self {
+        Self { batch, ..Self::default() }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.total == 0
     }

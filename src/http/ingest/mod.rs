@@ -5,14 +5,16 @@
 //! whole, and every bad event in it is named.
 
 mod attributes;
-mod base64;
+pub mod base64;
 mod envelope;
 mod faults;
+mod take;
 #[cfg(test)]
 mod tests;
 mod uri;
 
 pub use faults::{Code, Fault, Faults};
+pub use take::{Terms, take};
 
 use super::problem::Problem;
 use super::settings::HttpSettings;
@@ -32,9 +34,28 @@ pub enum Form {
     Either,
 }
 
-/// Bounds on what is read.
+/// Which attributes an event must and may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attributes {
+    /// v1: all of CloudEvents', `data_base64` and extensions too.
+    Open,
+    /// v3: those of its published schema and no others. A missing `specversion` is taken for this one, if any.
+    Closed { specversion: Option<&'static str> },
+}
+
+impl Attributes {
+    fn specversion(self) -> Option<&'static str> {
+        match self {
+            Self::Open => None,
+            Self::Closed { specversion } => specversion,
+        }
+    }
+}
+
+/// What an event may be, and bounds on what is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    pub attributes: Attributes,
     pub batch_events_max: usize,
     pub attribute_bytes_max: usize,
     pub extensions_max: usize,
@@ -45,6 +66,7 @@ pub struct Limits {
 impl From<&HttpSettings> for Limits {
     fn from(settings: &HttpSettings) -> Self {
         Self {
+            attributes: Attributes::Open,
             batch_events_max: settings.batch_events_max,
             attribute_bytes_max: settings.attribute_bytes_max,
             extensions_max: settings.extensions_max,
@@ -113,7 +135,7 @@ pub fn parse(body: &[u8], form: Form, namespace: &str, limits: Limits) -> Result
         namespace,
         limits,
         append: Append { records: Vec::with_capacity(body.len() + RECORD_BYTES_EXTRA), lengths: Vec::new() },
-        faults: Faults::default(),
+        faults: Faults::new(first == Some(&b'[')),
         events: 0,
         too_many: false,
     };

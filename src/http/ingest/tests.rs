@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 const LIMITS: Limits = Limits {
+    attributes: Attributes::Open,
     batch_events_max: 1_000,
     attribute_bytes_max: 8_192,
     extensions_max: 4,
@@ -91,6 +92,28 @@ fn base64_data_is_decoded() {
     assert_eq!(records(&append)[0].data, Some(r#"{"a":1}"#));
     let both = r#"{"specversion":"1.0","id":"1","source":"s","type":"t","subject":"u","data":{},"data_base64":"e30="}"#;
     assert_eq!(faults(both, Form::One), [("[0].data_base64".to_string(), Code::DuplicateField)]);
+}
+
+#[test]
+fn a_closed_event_has_no_attributes_but_its_own_and_may_have_its_version_from_the_contract() {
+    let closed = |body: &str, specversion| {
+        let limits = Limits { attributes: Attributes::Closed { specversion }, ..LIMITS };
+        parse(body.as_bytes(), Form::One, "default", limits)
+    };
+    let named = |body: &str, specversion| match closed(body, specversion) {
+        Err(Refusal::BadEvents(faults)) => Vec::from_iter(faults.listed.iter().map(|fault| (fault.path(), fault.code))),
+        other => panic!("{body}: {other:?}"),
+    };
+    let unknown = |name: &str| vec![(format!("[0].{name}"), Code::UnknownAttribute)];
+    for name in ["traceparent", "trace_id", "data_base64"] {
+        assert_eq!(named(&with(name, json!("e30=")), Some("1.0")), unknown(name));
+    }
+    let without = without("specversion");
+    assert_eq!(named(&without, None), vec![("[0].specversion".to_string(), Code::MissingField)]);
+    assert_eq!(records(&closed(&without, Some("1.0")).unwrap())[0].specversion, "1.0");
+    assert_eq!(records(&closed(&with("specversion", json!("0.3")), Some("1.0")).unwrap())[0].specversion, "0.3");
+    let null = vec![("[0].specversion".to_string(), Code::WrongType)];
+    assert_eq!(named(&with("specversion", json!(null)), Some("1.0")), null);
 }
 
 #[test]

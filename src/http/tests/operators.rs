@@ -14,14 +14,14 @@ async fn send(world: &Arc<World>, event: Value) {
 #[actix_web::test]
 async fn an_event_is_explained_by_every_meter_of_its_type() {
     let world = world();
-    post_json(&world, "/api/v1/meters", meter("seconds")).await;
+    live(&world, meter("seconds"));
     let unique =
         json!({"slug": "regions", "aggregation": "UNIQUE_COUNT", "eventType": "job", "valueProperty": "$.region"});
-    post_json(&world, "/api/v1/meters", unique).await;
+    live(&world, unique);
     let late = json!({"slug": "late", "aggregation": "COUNT", "eventType": "job", "eventFrom": "2025-03-02T00:00:00Z"});
-    post_json(&world, "/api/v1/meters", late).await;
+    live(&world, late);
     let missing = json!({"slug": "missing", "aggregation": "MAX", "eventType": "job", "valueProperty": "$.gone"});
-    post_json(&world, "/api/v1/meters", missing).await;
+    live(&world, missing);
     send(&world, event("e-1")).await;
     let answer = get(&world, "/api/v1/events/explain?source=edge&id=e-1").await;
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -57,7 +57,7 @@ async fn an_event_is_explained_by_every_meter_of_its_type() {
 #[actix_web::test]
 async fn a_number_out_of_range_is_kept_and_explained() {
     let world = world();
-    post_json(&world, "/api/v1/meters", meter("seconds")).await;
+    live(&world, meter("seconds"));
     let body = event("big").to_string().replace("\"seconds\":4", "\"seconds\":1e400");
     assert_eq!(post(&world, "/api/v1/events", "application/json", body).await.status, 204);
     let answer = get(&world, "/api/v1/events/explain?id=big").await;

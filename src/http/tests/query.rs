@@ -3,7 +3,6 @@
 use super::*;
 use crate::domain::metering::query::UsageRow;
 use crate::domain::quantity::Quantity;
-use crate::domain::time::Instant;
 use serde_json::json;
 
 fn at(text: &str) -> Instant {
@@ -20,15 +19,15 @@ fn row(start: &str, end: &str, subject: Option<&str>, groups: &[&str], value: &s
     }
 }
 
-async fn with_meter() -> Arc<World> {
+fn with_meter() -> Arc<World> {
     let world = world();
-    assert_eq!(post_json(&world, "/api/v1/meters", meter("job")).await.status, 201);
+    live(&world, meter("job"));
     world
 }
 
 #[actix_web::test]
 async fn an_answer_has_exact_numbers_and_the_clients_own_bounds() {
-    let world = with_meter().await;
+    let world = with_meter();
     world.with(|state| {
         state.rows = vec![row(
             "2025-03-01T00:00:00Z",
@@ -51,7 +50,7 @@ async fn an_answer_has_exact_numbers_and_the_clients_own_bounds() {
 
 #[actix_web::test]
 async fn windows_are_shown_on_the_querys_clock() {
-    let world = with_meter().await;
+    let world = with_meter();
     world.with(|state| {
         state.rows = vec![
             row("2025-03-09T08:00:00Z", "2025-03-10T07:00:00Z", Some("b"), &["eu"], "7.5"),
@@ -71,7 +70,7 @@ async fn windows_are_shown_on_the_querys_clock() {
 
 #[actix_web::test]
 async fn get_and_post_ask_the_same() {
-    let world = with_meter().await;
+    let world = with_meter();
     let asked = || world.with(|state| format!("{:?}", state.asked.take().unwrap()));
     #[rustfmt::skip]
     let table = [
@@ -83,7 +82,7 @@ async fn get_and_post_ask_the_same() {
         ("filterGroupBy[region]=eu", json!({"filterGroupBy": {"region": ["eu"]}})),
         ("groupBy=region&groupBy=region", json!({"groupBy": ["region"], "filterGroupBy": {"region": []}})),
         ("advancedMeterGroupByFilters=%7B%22region%22:%7B%22$like%22:%22e%25%22%7D%7D", json!({"advancedMeterGroupByFilters": {"region": {"$like": "e%"}}})),
-        ("advancedMeterGroupByFilters[region][$eq]=eu", json!({"advancedMeterGroupByFilters": {"region": {}}})),
+        ("advancedMeterGroupByFilters=%7B%22region%22:%7B%7D%7D", json!({"advancedMeterGroupByFilters": {"region": {}}})),
     ];
     for (query, body) in table {
         let answer = get(&world, &format!("/api/v1/meters/job/query?{query}")).await;
@@ -96,7 +95,7 @@ async fn get_and_post_ask_the_same() {
 
 #[actix_web::test]
 async fn a_query_that_cannot_be_asked_is_refused_in_the_words_of_the_peer() {
-    let world = with_meter().await;
+    let world = with_meter();
     let day = "from=2025-03-02T00:00:00Z";
     #[rustfmt::skip]
     let table = [
@@ -110,7 +109,10 @@ async fn a_query_that_cannot_be_asked_is_refused_in_the_words_of_the_peer() {
         ("groupBy=customer_id".into(), 400, "validation error: customer filter is required with customer_id group by"),
         ("filterGroupBy[colour]=x".into(), 400, "validation error: invalid group by filter: colour"),
         ("filterGroupBy[region]=".into(), 400, "validation error: validation error: filter is invalid: format mismatch"),
-        ("filterGroupBy[region]=a&filterGroupBy[region]=b".into(), 400, "invalid param format filterGroupBy: Invalid format for parameter filterGroupBy: multiple values for the member \"region\""),
+        ("filterGroupBy[region]=a&filterGroupBy[region]=b".into(), 400, "invalid param format filterGroupBy: Invalid format for parameter filterGroupBy: multiple values for 'filterGroupBy[region]'"),
+        ("filterGroupBy=%7B%22region%22:%22eu%22%7D".into(), 400, "invalid param format filterGroupBy: Invalid format for parameter filterGroupBy: must be written filterGroupBy[name]=value"),
+        ("advancedMeterGroupByFilters[region][$eq]=eu".into(), 400, "invalid param format advancedMeterGroupByFilters: Invalid format for parameter advancedMeterGroupByFilters: must be JSON text, such as {\"name\":{\"$eq\":\"value\"}}"),
+        ("advancedMeterGroupByFilters=%7B%22region%22:%7B%22$eq%22:1%7D%7D".into(), 400, "parameter \"advancedMeterGroupByFilters\" in query has an error: Error at \"/region/$eq\": value must be a string"),
         ("advancedMeterGroupByFilters=%7B%22colour%22:%7B%7D%7D".into(), 400, "validation error: meter does not have group by: colour"),
         ("advancedMeterGroupByFilters=%7B%22region%22:%7B%22$eq%22:%22a%22,%22$ne%22:%22b%22%7D%7D".into(), 400, "validation error: validation error: filter is invalid: multiple operators are set"),
         ("advancedMeterGroupByFilters=%7B%22region%22:%7B%7D%7D&filterGroupBy[region]=a".into(), 400, "validation error: advanced meter group by filters and filter group by cannot be used together"),
@@ -135,9 +137,9 @@ async fn a_query_that_cannot_be_asked_is_refused_in_the_words_of_the_peer() {
 
 #[actix_web::test]
 async fn counting_nothing_is_one_zero_and_summing_nothing_is_no_row() {
-    let world = with_meter().await;
+    let world = with_meter();
     let count = json!({"slug": "count", "aggregation": "COUNT", "eventType": "job"});
-    post_json(&world, "/api/v1/meters", count).await;
+    live(&world, count);
     assert_eq!(get(&world, "/api/v1/meters/job/query").await.json(), json!({"data": []}));
     let zero = json!({"groupBy": {}, "subject": null, "value": 0, "windowStart": "1970-01-01T00:00:00Z", "windowEnd": "1970-01-01T00:01:00Z"});
     assert_eq!(get(&world, "/api/v1/meters/count/query").await.json(), json!({"data": [zero]}));
@@ -147,4 +149,43 @@ async fn counting_nothing_is_one_zero_and_summing_nothing_is_no_row() {
     }
     let answer = get(&world, "/api/v1/meters/count/query?from=2025-03-01T00:00:00%2B01:00").await.json();
     assert_eq!(answer["data"][0]["windowStart"], "2025-02-28T23:00:00Z");
+}
+
+async fn csv(world: &Arc<World>, query: &str) -> Answer {
+    let path = format!("/api/v1/meters/job/query?{query}");
+    ask(world, TestRequest::get().uri(&path).insert_header(("accept", "text/csv"))).await
+}
+
+#[actix_web::test]
+async fn an_answer_can_be_had_as_a_table() {
+    let world = with_meter();
+    let (day, next) = ("2025-03-01T00:00:00Z", "2025-03-02T00:00:00Z");
+    world.with(|state| state.rows = vec![row(day, next, None, &[], "0.0000000000000000000000000001")]);
+    let answer = csv(&world, "").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "text/csv"));
+    assert_eq!(answer.header("content-disposition"), "attachment; filename=job.csv");
+    let head = "window_start,window_end";
+    assert_eq!(answer.text, format!("{head},value\n{day},{next},0.0000000000000000000000000001\n"));
+
+    world.with(|state| state.rows = vec![row(day, next, None, &["a,\"b\""], "7.50")]);
+    let quoted = format!("{head},region,value\n{day},{next},\"a,\"\"b\"\"\",7.5\n");
+    assert_eq!(csv(&world, "groupBy=region").await.text, quoted);
+    let refused = csv(&world, "groupBy=colour").await;
+    assert_eq!((refused.status, refused.detail().as_str()), (400, "validation error: invalid group by: colour"));
+}
+
+#[actix_web::test]
+async fn a_query_with_a_client_id_can_be_watched() {
+    let world = with_meter();
+    let state = door_with(&world, HttpSettings::default());
+    let progress = "/api/v1/info/progress/me";
+    assert_eq!(ask_of(state.clone(), TestRequest::get().uri(progress)).await.status, 404);
+    let answer = ask_of(state.clone(), TestRequest::get().uri("/api/v1/meters/job/query?clientId=me")).await;
+    assert_eq!(answer.status, 200);
+    let asked = world.with(|state| state.asked.take().unwrap());
+    let reading = asked.progress.unwrap();
+    reading.expect(12);
+    reading.advance(5);
+    let shown = ask_of(state, TestRequest::get().uri(progress)).await;
+    assert_eq!(shown.text, "{\"failed\":0,\"success\":5,\"total\":12,\"updatedAt\":\"2025-03-01T12:00:00Z\"}\n");
 }

@@ -1,94 +1,205 @@
-//! `GET /api/v1/events`: what came in, newest first, with what keeps it from counting as of now.
+//! `GET /api/v1/events` and `GET /api/v2/events`: what came in, newest first, with what keeps it from counting as of
+//! now.
 //!
-//! 200 an array · 400 a filter that cannot be read, or a period that is too old.
+//! 200 · 400 a filter or a cursor that cannot be read, a period that is too old, an unknown customer. The list of v1
+//! ends after its first page and looks back for 32 days; that of v2 goes on, from cursor to cursor, over everything.
 
-use super::event_wire::EventWire;
+use super::event_wire::{IngestedEvent, IngestedEventCursorPaginatedResponse};
+use super::filters::{Filter, FilterIdExact, FilterString, FilterTime};
+use super::wire::UlidText;
 use crate::domain::metering::query::{EventsQuery, Pattern, StoredEvent, TextFilter};
 use crate::domain::time::Instant;
+use crate::http::contract::Params;
+use crate::http::cursor::{self, CursorError};
+use crate::http::openapi::problems::V1Problems;
 use crate::http::problem::Problem;
-use crate::http::query_string::QueryString;
+use crate::http::query_string::{QueryString, format_fault};
+use crate::http::times::DateTime;
 use crate::http::{DoorState, freshness, json};
 use crate::services::explain::Judges;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
 /// Most events in one answer, and how many when none is asked for.
 const LIMIT_MAX: usize = 100;
-/// How far back a list may begin, in days.
+/// How far back the list of v1 may begin, in days.
 const PERIOD_DAYS_MAX: i64 = 32;
 const DAY_NS: i64 = 86_400_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
-/// Longest client id, in characters.
-const CLIENT_ID_CHARS_MAX: usize = 36;
+/// How deep `$and` and `$or` may be nested.
+const FILTER_DEPTH_MAX: usize = 1;
+const FILTER: &str = "filter";
 
-pub async fn list(request: HttpRequest, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
-    let parameters = QueryString::of(&request, &state.settings)?;
-    let query = read(&parameters, &state.namespace, state.clock.now())?;
-    let seen = freshness::wait(&request, &state).await?;
-    let events = state.usage.events(query).await?;
-    let judges = Judges::of(&state.meters.list(&state.namespace, false));
-    let rows: Vec<Row> = events.iter().map(|event| Row::of(event, &judges)).collect();
+#[utoipa::path(get, path = "/api/v1/events", operation_id = "listEvents", tag = "Events", params(List),
+    responses((status = 200, body = Vec<IngestedEvent>), V1Problems))]
+pub async fn list(
+    Params(asked): Params<List>,
+    request: HttpRequest,
+    state: Data<DoorState>,
+) -> Result<HttpResponse, Problem> {
+    let client_id = asked.client_id.clone();
+    let query = asked.check(&state.namespace, state.clock.now())?;
+    let (seen, events) = read(&request, &state, client_id.as_deref(), query).await?;
+    let judges = Judges::of(&state.meters.live(&state.namespace));
+    let rows: Vec<IngestedEvent> = events.iter().map(|event| IngestedEvent::of(event, &judges)).collect();
     let mut response = HttpResponse::Ok();
     seen.mark(&mut response);
     Ok(json(response, &rows))
 }
 
-fn read(parameters: &QueryString, namespace: &str, now: Instant) -> Result<EventsQuery, Problem> {
-    check_client_id(parameters)?;
-    check_customers(parameters, namespace)?;
-    let limit = parameters.number("limit", 1, LIMIT_MAX)?.unwrap_or(LIMIT_MAX);
-    let oldest = Instant::from_nanos(now.nanos().saturating_sub(PERIOD_DAYS_MAX * DAY_NS));
-    let bound = |name: &str| parameters.time(name).map(|bound| bound.map(|(_, instant)| instant));
-    let (from, to) = (bound("from")?, bound("to")?);
-    let (ingested_from, ingested_to) = (bound("ingestedAtFrom")?, bound("ingestedAtTo")?);
-    check_age("from", from, oldest)?;
-    check_age("ingestedAtFrom", ingested_from, oldest)?;
-    check_order("to", from, to)?;
-    check_order("ingestedAtTo", ingested_from, ingested_to)?;
-    let subject = parameters.one("subject")?.filter(|subject| !subject.is_empty());
-    let id = parameters.one("id")?.filter(|id| !id.is_empty());
-    Ok(EventsQuery {
-        // One second later than the oldest allowed, so that the default itself is never too old.
-        from: from.or(Some(Instant::from_nanos(oldest.nanos().saturating_add(SECOND_NS)))),
-        to,
-        ingested_from,
-        ingested_to,
-        // `%` and `_` are alive, as clients know it.
-        id: id.into_iter().map(|id| TextFilter::Like(Pattern::new(&format!("%{id}%"), false))).collect(),
-        subjects: subject.map(|subject| vec![subject.to_string()]),
-        ..EventsQuery::newest(namespace, limit)
-    })
+#[utoipa::path(get, path = "/api/v2/events", operation_id = "listEventsV2", tag = "Events", params(ListV2),
+    responses((status = 200, body = IngestedEventCursorPaginatedResponse), V1Problems))]
+pub async fn list_v2(
+    Params(asked): Params<ListV2>,
+    request: HttpRequest,
+    state: Data<DoorState>,
+) -> Result<HttpResponse, Problem> {
+    refuse_brackets(&request, &state)?;
+    let client_id = asked.client_id.clone();
+    let query = asked.check(&state.namespace)?;
+    let (order, limit) = (query.order, query.limit);
+    let (seen, events) = read(&request, &state, client_id.as_deref(), query).await?;
+    let judges = Judges::of(&state.meters.live(&state.namespace));
+    let last = events.last().filter(|_| events.len() == limit);
+    let page = IngestedEventCursorPaginatedResponse {
+        items: events.iter().map(|event| IngestedEvent::of(event, &judges)).collect(),
+        next_cursor: last.map(|event| cursor::encode(order.cursor(event))),
+    };
+    let mut response = HttpResponse::Ok();
+    seen.mark(&mut response);
+    Ok(json(response, &page))
 }
 
-/// Progress by client id comes later; its form is checked already.
-pub fn check_client_id(parameters: &QueryString) -> Result<(), Problem> {
-    match parameters.one("clientId")?.map(|id| id.chars().count()) {
-        Some(0) => Err(Problem::parameter("clientId", "query", "minimum string length is 1")),
-        Some(length) if length > CLIENT_ID_CHARS_MAX => {
-            let reason = format!("maximum string length is {CLIENT_ID_CHARS_MAX}");
-            Err(Problem::parameter("clientId", "query", reason))
-        }
-        _ => Ok(()),
+/// The events, read under the client's own id for the progress, where it gave one.
+async fn read(
+    request: &HttpRequest,
+    state: &DoorState,
+    client_id: Option<&str>,
+    mut query: EventsQuery,
+) -> Result<(freshness::Seen, Vec<StoredEvent>), Problem> {
+    let seen = freshness::wait(request, state).await?;
+    let watched = client_id.map(|id| state.progress.watch(id));
+    query.progress = watched.as_ref().map(|watched| watched.progress());
+    let events = state.usage.events(query).await?;
+    Ok((seen, events))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct List {
+    #[param(min_length = 1, max_length = 36)]
+    client_id: Option<String>,
+    #[param(value_type = Option<String>, format = DateTime)]
+    ingested_at_from: Option<DateTime>,
+    #[param(value_type = Option<String>, format = DateTime)]
+    ingested_at_to: Option<DateTime>,
+    /// A part of it; `%` stands for any characters, `_` for one.
+    id: Option<String>,
+    subject: Option<String>,
+    #[param(inline)]
+    customer_id: Option<Vec<UlidText>>,
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<DateTime>,
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<DateTime>,
+    #[param(minimum = 1, maximum = 100, default = 100)]
+    limit: Option<usize>,
+}
+
+impl List {
+    fn check(self, namespace: &str, now: Instant) -> Result<EventsQuery, Problem> {
+        check_customers(self.customer_id.as_deref(), namespace)?;
+        let instant = |time: Option<DateTime>| time.map(|time| time.instant);
+        let (from, to) = (instant(self.from), instant(self.to));
+        let (ingested_from, ingested_to) = (instant(self.ingested_at_from), instant(self.ingested_at_to));
+        let oldest = Instant::from_nanos(now.nanos().saturating_sub(PERIOD_DAYS_MAX * DAY_NS));
+        check_age("from", from, oldest)?;
+        check_age("ingestedAtFrom", ingested_from, oldest)?;
+        check_order("to", from, to)?;
+        check_order("ingestedAtTo", ingested_from, ingested_to)?;
+        let part = self.id.filter(|id| !id.is_empty()).map(|id| Pattern::new(&format!("%{id}%"), false));
+        Ok(EventsQuery {
+            // One second later than the oldest allowed, so that the default itself is never too old.
+            from: from.or(Some(Instant::from_nanos(oldest.nanos().saturating_add(SECOND_NS)))),
+            to,
+            ingested_from,
+            ingested_to,
+            id: part.map(TextFilter::Like).into_iter().collect(),
+            subjects: self.subject.filter(|subject| !subject.is_empty()).map(|subject| vec![subject]),
+            ..EventsQuery::newest(namespace, self.limit.unwrap_or(LIMIT_MAX))
+        })
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct ListV2 {
+    cursor: Option<String>,
+    #[param(minimum = 1, maximum = 100, default = 100)]
+    limit: Option<usize>,
+    #[param(min_length = 1, max_length = 36)]
+    client_id: Option<String>,
+    #[param(inline, format = "application/json")]
+    filter: Option<EventsFilter>,
+}
+
+/// What is asked of an event; all of it must hold.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventsFilter {
+    id: Option<FilterString>,
+    source: Option<FilterString>,
+    subject: Option<FilterString>,
+    customer_id: Option<FilterIdExact>,
+    r#type: Option<FilterString>,
+    time: Option<FilterTime>,
+    ingested_at: Option<FilterTime>,
+}
+
+impl ListV2 {
+    fn check(self, namespace: &str) -> Result<EventsQuery, Problem> {
+        let filter = self.filter.unwrap_or_default();
+        check_customers(filter.customer_id.and_then(|filter| filter.is_in).as_deref(), namespace)?;
+        let after = self.cursor.as_deref().map(cursor::decode).transpose()?;
+        Ok(EventsQuery {
+            id: condition("id", filter.id)?,
+            source: condition("source", filter.source)?,
+            subject: condition("subject", filter.subject)?,
+            event_type: condition("type", filter.r#type)?,
+            time: condition("time", filter.time)?,
+            ingested_at: condition("ingestedAt", filter.ingested_at)?,
+            after,
+            ..EventsQuery::newest(namespace, self.limit.unwrap_or(LIMIT_MAX))
+        })
+    }
+}
+
+/// The condition of one member, where it says something.
+fn condition<F: Filter>(member: &str, filter: Option<F>) -> Result<Vec<F::Condition>, Problem> {
+    let read = filter.map(|filter| filter.read(FILTER_DEPTH_MAX)).transpose();
+    let read = read.map_err(|error| Problem::validation(format!("{member}: {error}")))?;
+    Ok(read.flatten().into_iter().collect())
+}
+
+/// `filter[id][$eq]=…` would leave the list unfiltered, without a word.
+fn refuse_brackets(request: &HttpRequest, state: &DoorState) -> Result<(), Problem> {
+    match QueryString::of(request, &state.settings)?.members(FILTER).next() {
+        None => Ok(()),
+        Some(_) => Err(format_fault(FILTER, "must be JSON text, such as filter={\"id\":{\"$eq\":\"1\"}}")),
     }
 }
 
 /// There are no customers yet, so every one that is asked for is unknown.
-fn check_customers(parameters: &QueryString, namespace: &str) -> Result<(), Problem> {
-    let ids: Vec<&str> = parameters.all("customerId").collect();
-    if ids.is_empty() {
-        return Ok(());
+fn check_customers(ids: Option<&[UlidText]>, namespace: &str) -> Result<(), Problem> {
+    let ids: Vec<&str> = ids.unwrap_or_default().iter().map(|UlidText(id)| id.as_str()).collect();
+    match ids.is_empty() {
+        true => Ok(()),
+        false => Err(Problem::validation(format!("customers not found in namespace {namespace}: {}", ids.join(", ")))),
     }
-    if ids.iter().any(|id| !is_ulid(id)) {
-        return Err(Problem::parameter("customerId", "query", "string doesn't match the format of a ULID"));
-    }
-    Err(Problem::validation(format!("customers not found in namespace {namespace}: {}", ids.join(", "))))
-}
-
-/// `^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$`
-fn is_ulid(text: &str) -> bool {
-    let digit = |byte: u8| byte.is_ascii_alphanumeric() && !b"ILOUilou".contains(&byte);
-    text.len() == 26 && matches!(text.as_bytes()[0], b'0'..=b'7') && text.bytes().all(digit)
 }
 
 fn check_age(name: &str, at: Option<Instant>, oldest: Instant) -> Result<(), Problem> {
@@ -113,26 +224,8 @@ fn check_order(name: &str, from: Option<Instant>, to: Option<Instant>) -> Result
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Row<'a> {
-    event: EventWire<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    validation_error: Option<String>,
-    ingested_at: String,
-    stored_at: String,
-}
-
-impl<'a> Row<'a> {
-    /// An event is stored when it is accepted: both times are one.
-    fn of(event: &'a StoredEvent, judges: &Judges) -> Self {
-        let faults = judges.faults(event);
-        let accepted_at = event.accepted_at.to_rfc3339();
-        Self {
-            event: EventWire::from(event),
-            validation_error: (!faults.is_empty()).then(|| faults.join("\n")),
-            ingested_at: accepted_at.clone(),
-            stored_at: accepted_at,
-        }
+impl From<CursorError> for Problem {
+    fn from(error: CursorError) -> Self {
+        Problem::validation(error)
     }
 }

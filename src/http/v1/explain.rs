@@ -2,28 +2,33 @@
 //!
 //! 200 every event under this id, newest first · 400 no id · 404 none. Without `source`: of any source.
 
-use super::event_wire::EventWire;
+use super::event_wire::Event;
 use crate::domain::metering::Fate;
+use crate::domain::metering::extract::NotCounted;
 use crate::domain::metering::query::{EventsQuery, StoredEvent};
+use crate::http::contract::Params;
+use crate::http::openapi::problems::{V1NotFound, V1Problems};
 use crate::http::problem::Problem;
-use crate::http::query_string::QueryString;
 use crate::http::{DoorState, freshness, json};
 use crate::services::explain::{Judges, Verdict, summary};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
 
 /// Most events explained in one answer: the winner, its duplicates and conflicts.
 const EVENTS_MAX: usize = 100;
 
-pub async fn explain(request: HttpRequest, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
-    let parameters = QueryString::of(&request, &state.settings)?;
-    let id = parameters.one("id")?.filter(|id| !id.is_empty());
-    let id = id.ok_or_else(|| Problem::parameter("id", "query", "value is required but missing"))?;
-    let source = parameters.one("source")?;
+#[utoipa::path(get, path = "/api/v1/events/explain", operation_id = "explainEvent", tag = "weir", params(Identity),
+    responses((status = 200, body = Vec<ExplainedEvent>), V1NotFound, V1Problems))]
+pub async fn explain(
+    Params(Identity { id, source }): Params<Identity>,
+    request: HttpRequest,
+    state: Data<DoorState>,
+) -> Result<HttpResponse, Problem> {
     let query = EventsQuery {
-        identity: Some((source.map(str::to_string), id.to_string())),
+        identity: Some((source.clone(), id.clone())),
         ..EventsQuery::newest(&state.namespace, EVENTS_MAX)
     };
     let seen = freshness::wait(&request, &state).await?;
@@ -32,30 +37,39 @@ pub async fn explain(request: HttpRequest, state: Data<DoorState>) -> Result<Htt
         let source = source.map(|source| format!(" and source {source}")).unwrap_or_default();
         return Err(Problem::not_found(format!("no event with id {id}{source}")));
     }
-    let judges = Judges::of(&state.meters.list(&state.namespace, false));
-    let explained: Vec<Explained> = events.iter().map(|event| Explained::of(event, &judges)).collect();
+    let judges = Judges::of(&state.meters.live(&state.namespace));
+    let explained: Vec<ExplainedEvent> = events.iter().map(|event| ExplainedEvent::of(event, &judges)).collect();
     let mut response = HttpResponse::Ok();
     seen.mark(&mut response);
     Ok(json(response, &explained))
 }
 
-#[derive(Serialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Identity {
+    #[param(min_length = 1)]
+    id: String,
+    source: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Explained<'a> {
+pub struct ExplainedEvent<'a> {
     position: String,
+    #[schema(format = DateTime)]
     accepted_at: String,
     fate: &'static str,
     /// The event that counts in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     winner: Option<String>,
     summary: String,
-    meters: Vec<ByMeter>,
-    event: EventWire<'a>,
+    meters: Vec<EventByMeter>,
+    event: Event<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ByMeter {
+pub struct EventByMeter {
     id: String,
     slug: String,
     counted: bool,
@@ -68,7 +82,7 @@ struct ByMeter {
     group_by: BTreeMap<String, String>,
 }
 
-impl<'a> Explained<'a> {
+impl<'a> ExplainedEvent<'a> {
     fn of(event: &'a StoredEvent, judges: &Judges) -> Self {
         let (fate, winner) = match event.fate {
             Fate::Counts => ("counts", None),
@@ -84,13 +98,13 @@ impl<'a> Explained<'a> {
             fate,
             winner,
             summary: summary(event, &verdicts),
-            meters: verdicts.into_iter().map(ByMeter::from).collect(),
-            event: EventWire::from(event),
+            meters: verdicts.into_iter().map(EventByMeter::from).collect(),
+            event: Event::from(event),
         }
     }
 }
 
-impl From<Verdict> for ByMeter {
+impl From<Verdict> for EventByMeter {
     fn from(verdict: Verdict) -> Self {
         let why = |code| verdict.reason.clone().unwrap_or_else(|| format!("{code:?}"));
         Self {
@@ -98,9 +112,7 @@ impl From<Verdict> for ByMeter {
             slug: verdict.meter.slug.clone(),
             counted: verdict.value.is_ok(),
             reason: verdict.value.as_ref().err().map(|code| match code {
-                crate::domain::metering::extract::NotCounted::BeforeEventFrom => {
-                    "the event's time is before the meter's eventFrom".to_string()
-                }
+                NotCounted::BeforeEventFrom => "the event's time is before the meter's eventFrom".to_string(),
                 code => why(code),
             }),
             value: verdict.value.ok(),

@@ -1,101 +1,195 @@
-//! Filters on text, as v1 writes them in JSON: `{"$in": ["a", "b"]}`, `{"$or": [{"$like": "gpt-%"}, …]}`.
+//! Filters as v1 writes them in JSON: `{"$in": ["a", "b"]}`, `{"$or": [{"$like": "gpt-%"}, …]}`.
 //!
 //! One operator per object; null is absent; unknown names are left alone. Patterns are SQL's `LIKE`.
 
+use super::wire::UlidText;
 use crate::domain::metering::query::{Pattern, TextFilter};
-use serde_json::{Map, Value};
+use crate::domain::metering::time_filter::TimeFilter;
+use crate::http::times::DateTime;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 /// Why a filter is refused. Ordered: the first that applies is reported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
-    /// Not the shape of a filter at all.
-    #[error("{operator}: {expected}")]
-    Shape { operator: String, expected: &'static str },
-    #[error("filter complexity exceeds maximum allowed depth")]
-    TooDeep,
     #[error("filter is invalid: multiple operators are set")]
     SeveralOperators,
+    #[error("filter complexity exceeds maximum allowed depth")]
+    TooDeep,
     /// An empty text cannot be asked for.
     #[error("filter is invalid: format mismatch")]
     EmptyOperand,
 }
 
-const OPERATORS: [&str; 14] =
-    ["$eq", "$ne", "$in", "$nin", "$like", "$nlike", "$ilike", "$nilike", "$gt", "$gte", "$lt", "$lte", "$and", "$or"];
+/// A condition on a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(no_recursion)]
+pub struct FilterString {
+    #[serde(rename = "$eq")]
+    eq: Option<String>,
+    #[serde(rename = "$ne")]
+    ne: Option<String>,
+    #[serde(rename = "$in")]
+    is_in: Option<Vec<String>>,
+    #[serde(rename = "$nin")]
+    nin: Option<Vec<String>>,
+    #[serde(rename = "$like")]
+    like: Option<String>,
+    #[serde(rename = "$nlike")]
+    nlike: Option<String>,
+    #[serde(rename = "$ilike")]
+    ilike: Option<String>,
+    #[serde(rename = "$nilike")]
+    nilike: Option<String>,
+    #[serde(rename = "$gt")]
+    gt: Option<String>,
+    #[serde(rename = "$gte")]
+    gte: Option<String>,
+    #[serde(rename = "$lt")]
+    lt: Option<String>,
+    #[serde(rename = "$lte")]
+    lte: Option<String>,
+    #[serde(rename = "$and")]
+    and: Option<Vec<FilterString>>,
+    #[serde(rename = "$or")]
+    or: Option<Vec<FilterString>>,
+}
 
-/// Reads one filter; `None` when no operator is set, which filters nothing.
-pub fn read(filter: &Value, depth_max: usize) -> Result<Option<TextFilter>, FilterError> {
-    let Value::Object(members) = filter else {
-        return Err(FilterError::Shape { operator: "filter".to_string(), expected: "value must be an object" });
-    };
-    let mut set = OPERATORS.into_iter().filter_map(|operator| Some((operator, given(members, operator)?)));
-    let Some((operator, operand)) = set.next() else { return Ok(None) };
-    if set.next().is_some() {
-        return Err(FilterError::SeveralOperators);
+/// A condition on an instant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(no_recursion)]
+pub struct FilterTime {
+    #[serde(rename = "$gt")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    gt: Option<DateTime>,
+    #[serde(rename = "$gte")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    gte: Option<DateTime>,
+    #[serde(rename = "$lt")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    lt: Option<DateTime>,
+    #[serde(rename = "$lte")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    lte: Option<DateTime>,
+    #[serde(rename = "$and")]
+    and: Option<Vec<FilterTime>>,
+    #[serde(rename = "$or")]
+    or: Option<Vec<FilterTime>>,
+}
+
+/// One of some ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(as = FilterIDExact)]
+pub struct FilterIdExact {
+    #[serde(rename = "$in")]
+    #[schema(inline)]
+    pub is_in: Option<Vec<UlidText>>,
+}
+
+/// An operator with its operand: a condition by itself, or parts to be joined to one.
+pub enum Operator<F: Filter> {
+    Condition(Result<F::Condition, FilterError>),
+    Parts(Vec<F>, fn(Vec<F::Condition>) -> F::Condition),
+}
+
+/// A filter on the wire.
+pub trait Filter: Sized {
+    /// What it means.
+    type Condition;
+
+    /// The operators that are set.
+    fn operators(self) -> Vec<Operator<Self>>;
+
+    /// The condition; `None` when no operator is set, here or in any part: that filters nothing. `$and` and `$or` may
+    /// be nested `depth_max` deep.
+    fn read(self, depth_max: usize) -> Result<Option<Self::Condition>, FilterError> {
+        let mut operators = self.operators();
+        let Some(operator) = operators.pop() else { return Ok(None) };
+        if !operators.is_empty() {
+            return Err(FilterError::SeveralOperators);
+        }
+        match operator {
+            Operator::Condition(condition) => condition.map(Some),
+            Operator::Parts(parts, join) => {
+                let depth_left = depth_max.checked_sub(1).ok_or(FilterError::TooDeep)?;
+                let conditions = parts.into_iter().filter_map(|part| part.read(depth_left).transpose());
+                let conditions = conditions.collect::<Result<Vec<_>, _>>()?;
+                Ok((!conditions.is_empty()).then(|| join(conditions)))
+            }
+        }
     }
-    match operator {
-        "$and" => all(operator, operand, depth_max).map(TextFilter::And).map(Some),
-        "$or" => all(operator, operand, depth_max).map(TextFilter::Or).map(Some),
-        "$in" => texts(operator, operand).map(TextFilter::In).map(Some),
-        "$nin" => texts(operator, operand).map(TextFilter::NotIn).map(Some),
-        _ => text(operator, operand).map(|text| Some(comparison(operator, text))),
+}
+
+impl Filter for FilterString {
+    type Condition = TextFilter;
+
+    fn operators(self) -> Vec<Operator<Self>> {
+        type Of<T> = fn(T) -> TextFilter;
+        let text = |operand: Option<String>, of: Of<String>| {
+            operand.map(|text| Operator::Condition(not_empty(text).map(of)))
+        };
+        let texts = |operand: Option<Vec<String>>, of: Of<Vec<String>>| {
+            operand.map(|texts| {
+                let texts: Result<Vec<String>, _> = texts.into_iter().map(not_empty).collect();
+                Operator::Condition(texts.map(of))
+            })
+        };
+        let parts = |operand: Option<Vec<Self>>, join| operand.map(|parts| Operator::Parts(parts, join));
+        let set = [
+            text(self.eq, |text| TextFilter::In(vec![text])),
+            text(self.ne, |text| TextFilter::NotIn(vec![text])),
+            texts(self.is_in, TextFilter::In),
+            texts(self.nin, TextFilter::NotIn),
+            text(self.like, |text| TextFilter::Like(Pattern::new(&text, false))),
+            text(self.nlike, |text| TextFilter::NotLike(Pattern::new(&text, false))),
+            text(self.ilike, |text| TextFilter::Like(Pattern::new(&text, true))),
+            text(self.nilike, |text| TextFilter::NotLike(Pattern::new(&text, true))),
+            text(self.gt, |bound| TextFilter::Above { bound, inclusive: false }),
+            text(self.gte, |bound| TextFilter::Above { bound, inclusive: true }),
+            text(self.lt, |bound| TextFilter::Below { bound, inclusive: false }),
+            text(self.lte, |bound| TextFilter::Below { bound, inclusive: true }),
+            parts(self.and, TextFilter::And),
+            parts(self.or, TextFilter::Or),
+        ];
+        set.into_iter().flatten().collect()
     }
 }
 
-fn given<'a>(members: &'a Map<String, Value>, operator: &str) -> Option<&'a Value> {
-    members.get(operator).filter(|operand| !operand.is_null())
-}
+impl Filter for FilterTime {
+    type Condition = TimeFilter;
 
-fn comparison(operator: &str, text: String) -> TextFilter {
-    match operator {
-        "$eq" => TextFilter::In(vec![text]),
-        "$ne" => TextFilter::NotIn(vec![text]),
-        "$like" => TextFilter::Like(Pattern::new(&text, false)),
-        "$nlike" => TextFilter::NotLike(Pattern::new(&text, false)),
-        "$ilike" => TextFilter::Like(Pattern::new(&text, true)),
-        "$nilike" => TextFilter::NotLike(Pattern::new(&text, true)),
-        "$gt" => TextFilter::Above { bound: text, inclusive: false },
-        "$gte" => TextFilter::Above { bound: text, inclusive: true },
-        "$lt" => TextFilter::Below { bound: text, inclusive: false },
-        "$lte" => TextFilter::Below { bound: text, inclusive: true },
-        other => unreachable!("{other} is not a comparison"),
+    fn operators(self) -> Vec<Operator<Self>> {
+        let above = |operand: Option<DateTime>, inclusive| {
+            operand.map(|time| Operator::Condition(Ok(TimeFilter::Above { bound: time.instant, inclusive })))
+        };
+        let below = |operand: Option<DateTime>, inclusive| {
+            operand.map(|time| Operator::Condition(Ok(TimeFilter::Below { bound: time.instant, inclusive })))
+        };
+        let parts = |operand: Option<Vec<Self>>, join| operand.map(|parts| Operator::Parts(parts, join));
+        let set = [
+            above(self.gt, false),
+            above(self.gte, true),
+            below(self.lt, false),
+            below(self.lte, true),
+            parts(self.and, TimeFilter::And),
+            parts(self.or, TimeFilter::Or),
+        ];
+        set.into_iter().flatten().collect()
     }
 }
 
-/// The parts of `$and` and `$or`; a part without an operator says nothing.
-fn all(operator: &str, operand: &Value, depth_max: usize) -> Result<Vec<TextFilter>, FilterError> {
-    let parts = array(operator, operand)?;
-    let depth_left = depth_max.checked_sub(1).ok_or(FilterError::TooDeep)?;
-    let mut filters = Vec::with_capacity(parts.len());
-    for part in parts {
-        filters.extend(read(part, depth_left)?);
-    }
-    Ok(filters)
-}
-
-fn texts(operator: &str, operand: &Value) -> Result<Vec<String>, FilterError> {
-    array(operator, operand)?.iter().map(|element| text(operator, element)).collect()
-}
-
-fn array<'a>(operator: &str, operand: &'a Value) -> Result<&'a Vec<Value>, FilterError> {
-    let fault = || FilterError::Shape { operator: operator.to_string(), expected: "value must be an array" };
-    operand.as_array().ok_or_else(fault)
-}
-
-fn text(operator: &str, operand: &Value) -> Result<String, FilterError> {
-    match operand {
-        Value::String(text) if text.is_empty() => Err(FilterError::EmptyOperand),
-        Value::String(text) => Ok(text.clone()),
-        _ => Err(FilterError::Shape { operator: operator.to_string(), expected: "value must be a string" }),
-    }
+/// An operand that says something.
+pub fn not_empty(operand: String) -> Result<String, FilterError> {
+    if operand.is_empty() { Err(FilterError::EmptyOperand) } else { Ok(operand) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Instant;
 
-    fn filter(json: &str) -> Result<Option<TextFilter>, FilterError> {
-        read(&serde_json::from_str(json).unwrap(), 2)
+    fn text_filter(json: &str) -> Result<Option<TextFilter>, FilterError> {
+        serde_json::from_str::<FilterString>(json).unwrap().read(2)
     }
 
     #[test]
@@ -107,24 +201,42 @@ mod tests {
             (r#"{"$ilike":"m%"}"#, "Mx", "n"), (r#"{"$nilike":"m%"}"#, "n", "Mx"), (r#"{"$gt":"m"}"#, "n", "m"),
             (r#"{"$gte":"m"}"#, "m", "l"), (r#"{"$lt":"m"}"#, "l", "m"), (r#"{"$lte":"m"}"#, "m", "n"),
             (r#"{"$and":[{"$gt":"a"},{"$lt":"c"}]}"#, "b", "c"), (r#"{"$or":[{"$eq":"a"},{"$eq":"c"}]}"#, "c", "b"),
-            (r#"{"$eq":"m","$ne":null,"$unknown":1}"#, "m", "n"),
+            (r#"{"$or":[{},{"$eq":"a"}]}"#, "a", "b"), (r#"{"$eq":"m","$ne":null,"$unknown":1}"#, "m", "n"),
         ];
         for (json, passes, fails) in table {
-            let filter = filter(json).unwrap().unwrap();
+            let filter = text_filter(json).unwrap().unwrap();
             assert!(filter.accepts(passes), "{json} takes {passes}");
             assert!(!filter.accepts(fails), "{json} leaves {fails}");
         }
-        assert_eq!(filter("{}"), Ok(None));
+        for json in ["{}", r#"{"$and":[]}"#, r#"{"$or":[{}]}"#] {
+            assert_eq!(text_filter(json), Ok(None), "{json}");
+        }
+    }
+
+    #[test]
+    fn every_operator_on_instants_accepts_what_it_says() {
+        let at = |day: u32| format!("2025-03-0{day}T00:00:00Z");
+        let instant = |day| Instant::parse(&at(day)).unwrap();
+        #[rustfmt::skip]
+        let table = [
+            (format!(r#"{{"$gt":"{}"}}"#, at(2)), [false, false, true]), (format!(r#"{{"$gte":"{}"}}"#, at(2)), [false, true, true]),
+            (format!(r#"{{"$lt":"{}"}}"#, at(2)), [true, false, false]), (format!(r#"{{"$lte":"{}"}}"#, at(2)), [true, true, false]),
+            (format!(r#"{{"$and":[{{"$gt":"{}"}},{{"$lt":"{}"}}]}}"#, at(1), at(3)), [false, true, false]),
+            (format!(r#"{{"$or":[{{"$lte":"{}"}},{{"$gte":"{}"}}]}}"#, at(1), at(3)), [true, false, true]),
+        ];
+        for (json, passes) in table {
+            let filter = serde_json::from_str::<FilterTime>(&json).unwrap().read(1).unwrap().unwrap();
+            assert_eq!([1, 2, 3].map(|day| filter.accepts(instant(day))), passes, "{json}");
+        }
     }
 
     #[test]
     fn what_cannot_be_asked_is_refused() {
         let deep = r#"{"$or":[{"$or":[{"$or":[{"$eq":"a"}]}]}]}"#;
-        assert_eq!(filter(deep), Err(FilterError::TooDeep));
-        assert_eq!(filter(r#"{"$eq":"a","$ne":"b"}"#), Err(FilterError::SeveralOperators));
-        assert_eq!(filter(r#"{"$eq":""}"#), Err(FilterError::EmptyOperand));
-        for json in ["[]", r#"{"$eq":1}"#, r#"{"$in":"a"}"#, r#"{"$in":[1]}"#, r#"{"$and":{}}"#, r#"{"$or":["a"]}"#] {
-            assert!(matches!(filter(json), Err(FilterError::Shape { .. })), "{json}");
+        assert_eq!(text_filter(deep), Err(FilterError::TooDeep));
+        assert_eq!(text_filter(r#"{"$eq":"a","$ne":"b"}"#), Err(FilterError::SeveralOperators));
+        for json in [r#"{"$eq":""}"#, r#"{"$in":["a",""]}"#, r#"{"$and":[{"$like":""}]}"#] {
+            assert_eq!(text_filter(json), Err(FilterError::EmptyOperand), "{json}");
         }
     }
 }

@@ -4,36 +4,24 @@
 //! events · 415 a compression weir does not read · 503 not accepted, or unknown; both are safe to retry with the same
 //! ids. A 204 carries `X-Weir-Position`: a read with it as `X-Weir-After` sees these events.
 
+use super::event_wire::{Event, IngestEventsBody};
 use crate::http::DoorState;
 use crate::http::POSITION;
-use crate::http::body::{self, Bounds, Received};
-use crate::http::budget::Held;
-use crate::http::ingest::{self, Form, Limits};
+use crate::http::ingest::{Attributes, Form, Terms, take};
+use crate::http::openapi::problems::V1Problems;
 use crate::http::problem::Problem;
-use crate::ports::event_log::Append;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
-use actix_web::web::{self, Data, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use std::time::Duration;
 
-/// Bodies up to this are parsed where they arrived, in bytes as sent; larger ones, and compressed ones, on a thread
-/// of their own, so that other connections do not wait for them.
-const PARSE_INLINE_BYTES_MAX: usize = 512 << 10;
-
+#[utoipa::path(post, path = "/api/v1/events", operation_id = "ingestEvents", tag = "Events",
+    request_body(content((Event = "application/cloudevents+json"),
+        (Vec<Event> = "application/cloudevents-batch+json"), (IngestEventsBody = "application/json"))),
+    responses((status = 204), V1Problems))]
 pub async fn ingest(request: HttpRequest, payload: Payload, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
     state.ingest.room()?;
-    let form = form(request.headers())?;
-    let bounds = Bounds {
-        bytes_max: state.settings.body_bytes_max,
-        timeout: Duration::from_millis(state.settings.body_timeout_ms),
-        budget: &state.budget,
-    };
-    let received = body::read(payload, request.headers(), bounds).await?;
-    // The body's part of the budget is given back when its records are in the log.
-    let (append, _held) = parse(received, form, &state).await?;
-    let (events, bytes) = (append.lengths.len() as u64, append.records.len() as u64);
-    let frontier = state.ingest.append(append).await?;
-    state.stats.accepted(events, bytes);
+    let terms = Terms { form: form(request.headers())?, attributes: Attributes::Open, told: Problem::from };
+    let frontier = take(&request, payload, &state, terms).await?;
     Ok(HttpResponse::NoContent().insert_header((POSITION, frontier.to_string())).finish())
 }
 
@@ -54,23 +42,4 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
             }))
         }
     }
-}
-
-async fn parse(received: Received, form: Form, state: &Data<DoorState>) -> Result<(Append, Held), Problem> {
-    if !received.is_compressed() && received.sent_bytes() <= PARSE_INLINE_BYTES_MAX {
-        return unfold_and_parse(received, form, state);
-    }
-    let state = state.clone();
-    let parsed = web::block(move || unfold_and_parse(received, form, &state)).await;
-    parsed.map_err(|error| {
-        tracing::error!(%error, "the parser's thread ended without an answer");
-        Problem::bare(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR)
-    })?
-}
-
-fn unfold_and_parse(received: Received, form: Form, state: &DoorState) -> Result<(Append, Held), Problem> {
-    let mut body = received.decompress()?;
-    body.held.grow(body.bytes.len())?;
-    let append = ingest::parse(&body.bytes, form, &state.namespace, Limits::from(&state.settings))?;
-    Ok((append, body.held))
 }

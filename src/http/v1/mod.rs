@@ -1,36 +1,73 @@
 //! The routes of v1, and weir's own beside them: one file per resource.
 
-mod conflicts;
-mod debug;
+pub mod about;
+pub mod audit;
+pub mod conflicts;
+pub mod debug;
 mod event_wire;
-mod events;
-mod explain;
-mod filters;
-mod ingest;
-mod meter_query;
-mod meters;
-mod quarantine;
+pub mod events;
+pub mod explain;
+pub mod filters;
+pub mod info;
+pub mod ingest;
+pub mod meter_query;
+pub mod meter_values;
+pub mod meters;
+pub mod quarantine;
+pub mod subjects;
+pub mod wire;
 
 use super::resource;
-use actix_web::web::{ServiceConfig, delete, get, post};
+use actix_web::web::{ServiceConfig, delete, get, post, put};
 
 pub fn routes(config: &mut ServiceConfig) {
     config
+        .service(resource("/version").route(get().to(about::version)))
+        .service(resource("/api/swagger.json").route(get().to(about::swagger)))
         .service(resource("/api/v1/events").route(get().to(events::list)).route(post().to(ingest::ingest)))
+        .service(resource("/api/v2/events").route(get().to(events::list_v2)))
         .service(resource("/api/v1/events/explain").route(get().to(explain::explain)))
         .service(resource("/api/v1/conflicts").route(get().to(conflicts::list)))
         .service(resource("/api/v1/quarantine").route(get().to(quarantine::list)))
         .service(resource("/api/v1/quarantine/{position}").route(get().to(quarantine::get)))
         .service(resource("/api/v1/quarantine/{position}/redrive").route(post().to(quarantine::redrive)))
         .service(resource("/api/v1/quarantine/{position}/drop").route(post().to(quarantine::drop)))
+        .service(resource("/api/v1/audit").route(get().to(audit::list)))
+        .service(resource("/api/v1/debug/actors").route(get().to(debug::actors)))
+        .service(resource("/api/v1/debug/metrics").route(get().to(debug::metrics)))
+        .service(resource("/api/v1/info/currencies").route(get().to(info::currencies)))
+        .service(resource("/api/v1/info/progress/{id}").route(get().to(info::progress)))
+        .configure(of_meters)
+        .configure(of_subjects);
+}
+
+fn of_meters(config: &mut ServiceConfig) {
+    config
         .service(resource("/api/v1/meters").route(get().to(meters::list)).route(post().to(meters::create)))
         .service(
-            resource("/api/v1/meters/{meterIdOrSlug}").route(get().to(meters::get)).route(delete().to(meters::delete)),
+            resource("/api/v1/meters/{meterIdOrSlug}")
+                .route(get().to(meters::get))
+                .route(put().to(meters::update))
+                .route(delete().to(meters::delete)),
         )
         .service(
             resource("/api/v1/meters/{meterIdOrSlug}/query")
                 .route(get().to(meter_query::get))
                 .route(post().to(meter_query::post)),
         )
-        .service(resource("/api/v1/debug/actors").route(get().to(debug::actors)));
+        .service(resource("/api/v1/meters/{meterIdOrSlug}/subjects").route(get().to(meter_values::subjects)))
+        .service(
+            resource("/api/v1/meters/{meterIdOrSlug}/group-by/{groupByKey}/values")
+                .route(get().to(meter_values::group_values)),
+        );
+}
+
+fn of_subjects(config: &mut ServiceConfig) {
+    config
+        .service(resource("/api/v1/subjects").route(get().to(subjects::list)).route(post().to(subjects::upsert)))
+        .service(
+            resource("/api/v1/subjects/{subjectIdOrKey}")
+                .route(get().to(subjects::get))
+                .route(delete().to(subjects::delete)),
+        );
 }

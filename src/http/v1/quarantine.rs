@@ -3,67 +3,84 @@
 //! 200 · 400 not a position, or no reason · 404 nothing quarantined there · 409 already redriven or dropped · 503 not
 //! accepted, or unknown. An answer to a change carries `X-Weir-Position`.
 
+use super::wire::PositionText;
 use crate::domain::position::Position;
 use crate::domain::record::decode_event;
+use crate::http::contract::{Body, Params};
 use crate::http::freshness::Seen;
+use crate::http::openapi::problems::{V1Conflict, V1NotFound, V1Problems};
 use crate::http::problem::Problem;
-use crate::http::query_string::path_parameter;
-use crate::http::{DoorState, POSITION, freshness, json, json_body};
+use crate::http::{DoorState, POSITION, freshness, json};
 use crate::ports::usage_store::QuarantineEntry;
 use crate::services::controls::Changed;
 use crate::services::quarantine::QuarantineError;
-use actix_web::web::{Data, Payload};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
-/// Longest reason for a drop, in bytes.
-const REASON_BYTES_MAX: usize = 4_096;
-
+#[utoipa::path(get, path = "/api/v1/quarantine", operation_id = "listQuarantine", tag = "weir",
+    responses((status = 200, body = Vec<QuarantinedEvent>), V1Problems))]
 pub async fn list(request: HttpRequest, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
     let seen = freshness::wait(&request, &state).await?;
-    let rows: Vec<Row> = state.quarantine.list().iter().map(Row::from).collect();
+    let rows: Vec<QuarantinedEvent> = state.quarantine.list().iter().map(QuarantinedEvent::from).collect();
     let mut response = HttpResponse::Ok();
     seen.mark(&mut response);
     Ok(json(response, &rows))
 }
 
-pub async fn get(request: HttpRequest, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
-    let position = position(&request)?;
+#[utoipa::path(get, path = "/api/v1/quarantine/{position}", operation_id = "getQuarantined", tag = "weir",
+    params(PositionPath), responses((status = 200, body = QuarantinedEvent), V1NotFound, V1Problems))]
+pub async fn get(
+    Params(path): Params<PositionPath>,
+    request: HttpRequest,
+    state: Data<DoorState>,
+) -> Result<HttpResponse, Problem> {
     let seen = freshness::wait(&request, &state).await?;
-    let entry = state.quarantine.get(position)?;
+    let entry = state.quarantine.get(path.position.0)?;
     let mut response = HttpResponse::Ok();
     seen.mark(&mut response);
-    Ok(json(response, &Row::from(&entry)))
+    Ok(json(response, &QuarantinedEvent::from(&entry)))
 }
 
-pub async fn redrive(request: HttpRequest, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
-    let position = position(&request)?;
-    let changed = state.quarantine.redrive(position).await?;
-    changed_answer(position, changed, &state)
+#[utoipa::path(post, path = "/api/v1/quarantine/{position}/redrive", operation_id = "redriveQuarantined", tag = "weir",
+    params(PositionPath), responses((status = 200, body = QuarantinedEvent), V1NotFound, V1Conflict, V1Problems))]
+pub async fn redrive(Params(path): Params<PositionPath>, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
+    let changed = state.quarantine.redrive(path.position.0).await?;
+    changed_answer(path.position.0, changed, &state)
 }
 
-pub async fn drop(request: HttpRequest, payload: Payload, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
-    let position = position(&request)?;
-    let body = json_body::read(&request, payload, &state, "QuarantineDrop").await?;
-    let reason = body.required_text("reason")?;
-    if reason.len() > REASON_BYTES_MAX {
-        return Err(body.fault("reason", &format!("maximum length is {REASON_BYTES_MAX} bytes")));
-    }
-    let changed = state.quarantine.drop(position, reason).await?;
-    changed_answer(position, changed, &state)
+#[utoipa::path(post, path = "/api/v1/quarantine/{position}/drop", operation_id = "dropQuarantined", tag = "weir",
+    params(PositionPath), request_body = QuarantineDrop,
+    responses((status = 200, body = QuarantinedEvent), V1NotFound, V1Conflict, V1Problems))]
+pub async fn drop(
+    Params(path): Params<PositionPath>,
+    body: Body<QuarantineDrop>,
+    state: Data<DoorState>,
+) -> Result<HttpResponse, Problem> {
+    let changed = state.quarantine.drop(path.position.0, body.value.reason).await?;
+    changed_answer(path.position.0, changed, &state)
 }
 
 fn changed_answer(position: Position, changed: Changed, state: &DoorState) -> Result<HttpResponse, Problem> {
     let mut response = HttpResponse::Ok();
     response.insert_header((POSITION, changed.appended.frontier.to_string()));
     Seen::of(changed.wait).mark(&mut response);
-    Ok(json(response, &Row::from(&state.quarantine.get(position)?)))
+    Ok(json(response, &QuarantinedEvent::from(&state.quarantine.get(position)?)))
 }
 
-fn position(request: &HttpRequest) -> Result<Position, Problem> {
-    let text = path_parameter(request, "position")?;
-    text.parse().map_err(|error| Problem::parameter("position", "path", error))
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct PositionPath {
+    #[param(inline)]
+    position: PositionText,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub struct QuarantineDrop {
+    #[schema(min_length = 1, max_length = 4096)]
+    reason: String,
 }
 
 impl From<QuarantineError> for Problem {
@@ -76,14 +93,15 @@ impl From<QuarantineError> for Problem {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Row {
+pub struct QuarantinedEvent {
     position: String,
     /// `quarantined`, `redriven`, `dropped`.
     state: &'static str,
     stage: String,
     reason: String,
+    #[schema(format = DateTime)]
     accepted_at: String,
     /// Where the record stands that quarantined it.
     quarantined_by: String,
@@ -91,34 +109,27 @@ struct Row {
     redriven_by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped_by: Option<String>,
-    #[serde(flatten)]
-    event: Option<Content>,
-}
-
-/// The event's own content, as far as its record can be read.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Content {
-    source: String,
-    id: String,
-    r#type: String,
-    subject: String,
+    /// The event's own content, as far as its record can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     data: Option<Box<RawValue>>,
 }
 
-impl From<&QuarantineEntry> for Row {
+impl From<&QuarantineEntry> for QuarantinedEvent {
     fn from(entry: &QuarantineEntry) -> Self {
-        let event = decode_event(&entry.event.record.0).ok().map(|view| Content {
-            source: view.source.to_string(),
-            id: view.id.to_string(),
-            r#type: view.event_type.to_string(),
-            subject: view.subject.to_string(),
-            time: view.time_text.map(str::to_string),
-            data: view.data.and_then(|data| RawValue::from_string(data.to_string()).ok()),
-        });
+        let event = decode_event(&entry.event.record.0).ok();
+        let event = event.as_ref();
+        let data = event.and_then(|view| view.data).map(str::to_string);
         Self {
             position: entry.event.position.to_string(),
             state: match (entry.redriven, entry.dropped) {
@@ -132,7 +143,12 @@ impl From<&QuarantineEntry> for Row {
             quarantined_by: entry.recorded_at.to_string(),
             redriven_by: entry.redriven.map(|by| by.to_string()),
             dropped_by: entry.dropped.map(|by| by.to_string()),
-            event,
+            source: event.map(|view| view.source.to_string()),
+            id: event.map(|view| view.id.to_string()),
+            r#type: event.map(|view| view.event_type.to_string()),
+            subject: event.map(|view| view.subject.to_string()),
+            time: event.and_then(|view| view.time_text).map(str::to_string),
+            data: data.and_then(|data| RawValue::from_string(data).ok()),
         }
     }
 }

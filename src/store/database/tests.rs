@@ -1,4 +1,5 @@
 use super::*;
+use crate::adapters::postgres::{PrivatePostgres, PrivateSettings, testing};
 use crate::domain::fault::Verdict;
 use crate::store::tests::{attached, one, settings};
 
@@ -51,6 +52,26 @@ async fn a_request_after_every_connection_broke_simply_succeeds() {
         assert_eq!(one(&attached(&settings), END_ALL).await, 5);
         database.ping().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_server_that_was_stopped_and_started_again_is_found_again() {
+    let folder = testing::open_folder();
+    let server = PrivatePostgres::start(folder.path(), PrivateSettings::default());
+    let database = Database::new(&Settings::default());
+    database.attach(server.endpoint().await.unwrap()).unwrap();
+    let held = database.client().await.unwrap();
+    drop(database.client().await.unwrap());
+    server.stop().unwrap();
+    let fault = database.ping().await.unwrap_err();
+    assert_eq!(fault.verdict, Verdict::Retry, "{fault}");
+    let broken = sql::rows(&held, "SELECT 1", &[]).await.unwrap_err();
+    assert_eq!(broken.verdict, Verdict::Retry, "{broken}");
+    drop(held);
+    let server = PrivatePostgres::start(folder.path(), PrivateSettings::default());
+    server.endpoint().await.unwrap();
+    database.ping().await.unwrap();
+    server.stop().unwrap();
 }
 
 #[tokio::test]

@@ -1,26 +1,29 @@
 //! What a meter query answers: bounds as asked, windows on the query's clock, values to the last digit.
 
-use super::ask::Ask;
+use super::ask::{MeterQueryRequest, WindowSize};
 use crate::domain::metering::query::{UsageQuery, UsageRow};
 use crate::domain::time::Instant;
 use crate::http::json_number::JsonNumber;
-use crate::http::times::{echo, in_zone};
-use crate::services::usage::WINDOW_SIZES;
+use crate::http::times::{DateTime, echo, in_zone};
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
 use std::rc::Rc;
+use utoipa::ToSchema;
 
 /// The body of a 200.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Answer<'a> {
+pub struct MeterQueryResult<'a> {
+    #[schema(value_type = Vec<MeterQueryRow>)]
     data: Rows<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    window_size: Option<&'static str>,
+    window_size: Option<WindowSize>,
 }
 
 /// Written one by one: an answer may have hundreds of thousands of rows.
@@ -29,14 +32,22 @@ struct Rows<'a> {
     rows: Vec<UsageRow>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct RowWire<'a> {
+pub struct MeterQueryRow<'a> {
+    /// Whose usage it is; there are no customers yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer_id: Option<String>,
+    #[schema(value_type = BTreeMap<String, Option<String>>)]
     group_by: Groups<'a>,
     /// Null unless rows are told apart by it.
+    #[schema(required)]
     subject: Option<&'a str>,
+    #[schema(value_type = f64)]
     value: JsonNumber,
+    #[schema(value_type = String, format = DateTime)]
     window_end: Rc<str>,
+    #[schema(value_type = String, format = DateTime)]
     window_start: Rc<str>,
 }
 
@@ -45,28 +56,33 @@ struct Groups<'a> {
     values: &'a [String],
 }
 
-impl<'a> Answer<'a> {
-    pub fn of(ask: &Ask, query: &'a UsageQuery, rows: Vec<UsageRow>) -> Self {
+impl<'a> MeterQueryResult<'a> {
+    pub fn of(asked: &MeterQueryRequest, query: &'a UsageQuery, rows: Vec<UsageRow>) -> Self {
+        let bound = |time: &Option<DateTime>| time.as_ref().map(|time| echo(&time.text));
         Self {
             data: Rows { query, rows },
-            from: ask.from.as_ref().map(|(text, _)| echo(text)),
-            to: ask.to.as_ref().map(|(text, _)| echo(text)),
-            window_size: ask
-                .window
-                .and_then(|size| WINDOW_SIZES.iter().find(|(_, known)| *known == size))
-                .map(|(name, _)| *name),
+            from: bound(&asked.from),
+            to: bound(&asked.to),
+            window_size: asked.window_size,
         }
     }
 }
 
-/// The texts of the last window: the next row is usually of the same one.
-struct Window<'a> {
+/// Windows as texts. Keeps those of the last window: the next row is usually of the same one.
+pub struct Windows<'a> {
     zone: Option<&'a TimeZone>,
     last: Option<(Instant, Instant, Rc<str>, Rc<str>)>,
 }
 
-impl Window<'_> {
-    fn show(&mut self, start: Instant, end: Instant) -> (Rc<str>, Rc<str>) {
+impl<'a> Windows<'a> {
+    /// On the clock of this query.
+    pub fn of(query: &'a UsageQuery) -> Self {
+        Self { zone: query.window.as_ref().map(|(_, zone)| zone), last: None }
+    }
+
+    /// Start and end of a row's window.
+    pub fn show(&mut self, row: &UsageRow) -> (Rc<str>, Rc<str>) {
+        let (start, end) = (row.window_start, row.window_end);
         match &self.last {
             Some((s, e, from, to)) if (*s, *e) == (start, end) => (from.clone(), to.clone()),
             _ => {
@@ -83,10 +99,11 @@ impl Window<'_> {
 
 impl Serialize for Rows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut window = Window { zone: self.query.window.as_ref().map(|(_, zone)| zone), last: None };
+        let mut windows = Windows::of(self.query);
         serializer.collect_seq(self.rows.iter().map(|row| {
-            let (window_start, window_end) = window.show(row.window_start, row.window_end);
-            RowWire {
+            let (window_start, window_end) = windows.show(row);
+            MeterQueryRow {
+                customer_id: None,
                 group_by: Groups { names: &self.query.group_by, values: &row.groups },
                 subject: row.subject.as_deref(),
                 value: JsonNumber::from(row.value),

@@ -1,125 +1,162 @@
-//! What a meter query asks: read from a query string or a body, then checked against the meter.
+//! What a meter query asks: as sent in a body or a query string, then checked against the meter.
 
-use super::super::events::check_client_id;
-use super::super::filters;
+use super::super::filters::{Filter, FilterError, FilterString, not_empty};
 use crate::domain::metering::Meter;
 use crate::domain::metering::query::{TextFilter, UsageQuery};
-use crate::domain::metering::window::{WindowSize, zone};
-use crate::domain::time::Instant;
-use crate::http::json_body::Members;
+use crate::domain::metering::window::{self, zone};
+use crate::http::DoorState;
 use crate::http::problem::Problem;
-use crate::http::query_string::QueryString;
-use crate::http::settings::HttpSettings;
-use crate::services::usage::WINDOW_SIZES;
+use crate::http::query_string::{QueryString, format_fault};
+use crate::http::times::DateTime;
 use actix_web::HttpRequest;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 
-/// Most elements of a list in a body, and most customers.
-const LIST_MAX: usize = 100;
-/// Longest client id, in characters.
-const CLIENT_ID_CHARS_MAX: usize = 36;
 const SUBJECT: &str = "subject";
 const CUSTOMER: &str = "customer_id";
+const FILTER_GROUP_BY: &str = "filterGroupBy";
+const ADVANCED: &str = "advancedMeterGroupByFilters";
 
-/// A bound as the client wrote it, and the instant it means.
-pub type Bound = Option<(String, Instant)>;
-
-/// A query as sent, its parts well-formed each by itself.
-#[derive(Debug, Clone, Default)]
-pub struct Ask {
-    pub from: Bound,
-    pub to: Bound,
-    pub window: Option<WindowSize>,
-    zone: Option<String>,
-    /// Filters, and tells rows apart by subject, also when it is an empty list.
-    subjects: Option<Vec<String>>,
-    customers: Vec<String>,
-    filter_group_by: BTreeMap<String, Vec<String>>,
-    advanced: Map<String, Value>,
-    group_by: Vec<String>,
+/// Into which windows usage is told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum WindowSize {
+    Minute,
+    Hour,
+    Day,
+    Month,
 }
 
-impl Ask {
-    pub fn from_query(request: &HttpRequest, settings: &HttpSettings) -> Result<Self, Problem> {
-        let parameters = QueryString::of(request, settings)?;
-        check_client_id(&parameters)?;
-        let list = |name: &str| parameters.all(name).map(str::to_string).collect::<Vec<_>>();
-        let owned = |(text, instant): (&str, Instant)| (text.to_string(), instant);
-        let bound = |name: &str| parameters.time(name).map(|bound| bound.map(owned));
-        let subjects = list("subject");
-        let customers = list("filterCustomerId");
-        if customers.len() > LIST_MAX {
-            let reason = format!("maximum number of items is {LIST_MAX}");
-            return Err(Problem::parameter("filterCustomerId", "query", reason));
+impl From<WindowSize> for window::WindowSize {
+    fn from(size: WindowSize) -> Self {
+        match size {
+            WindowSize::Minute => Self::Minute,
+            WindowSize::Hour => Self::Hour,
+            WindowSize::Day => Self::Day,
+            WindowSize::Month => Self::Month,
         }
-        Ok(Self {
-            from: bound("from")?,
-            to: bound("to")?,
-            window: parameters.choice("windowSize", &WINDOW_SIZES)?,
-            zone: parameters.one("windowTimeZone")?.map(str::to_string),
-            subjects: (!subjects.is_empty()).then_some(subjects),
-            customers,
-            filter_group_by: filter_group_by(&parameters)?,
-            advanced: advanced(&parameters)?,
-            group_by: list("groupBy"),
-        })
     }
+}
 
-    pub fn from_body(body: &Members) -> Result<Self, Problem> {
-        match body.any_text("clientId")?.map(|id| id.chars().count()) {
-            Some(0) => return Err(body.fault("clientId", "minimum string length is 1")),
-            Some(length) if length > CLIENT_ID_CHARS_MAX => {
-                return Err(body.fault("clientId", &format!("maximum string length is {CLIENT_ID_CHARS_MAX}")));
-            }
-            _ => {}
+/// A query as sent.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MeterQueryRequest {
+    #[schema(min_length = 1, max_length = 36)]
+    pub client_id: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<DateTime>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub to: Option<DateTime>,
+    pub window_size: Option<WindowSize>,
+    #[schema(default = "UTC")]
+    window_time_zone: Option<String>,
+    /// Filters, and tells rows apart by subject, also when it is an empty list.
+    #[schema(max_items = 100)]
+    subject: Option<Vec<String>>,
+    #[schema(max_items = 100)]
+    filter_customer_id: Option<Vec<String>>,
+    /// An empty list filters nothing.
+    filter_group_by: Option<BTreeMap<String, Vec<String>>>,
+    advanced_meter_group_by_filters: Option<BTreeMap<String, FilterString>>,
+    #[schema(max_items = 100)]
+    group_by: Option<Vec<String>>,
+}
+
+/// A query in a query string.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct Parameters {
+    #[param(min_length = 1, max_length = 36)]
+    client_id: Option<String>,
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<DateTime>,
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<DateTime>,
+    window_size: Option<WindowSize>,
+    #[param(default = "UTC")]
+    window_time_zone: Option<String>,
+    subject: Option<Vec<String>>,
+    #[param(max_items = 100)]
+    filter_customer_id: Option<Vec<String>>,
+    #[param(style = DeepObject, explode)]
+    filter_group_by: Option<BTreeMap<String, String>>,
+    #[param(format = "application/json")]
+    advanced_meter_group_by_filters: Option<BTreeMap<String, FilterString>>,
+    group_by: Option<Vec<String>>,
+}
+
+impl From<Parameters> for MeterQueryRequest {
+    fn from(sent: Parameters) -> Self {
+        let lists = |filters: BTreeMap<String, String>| filters.into_iter().map(|(name, value)| (name, vec![value])).collect();
+        Self {
+            client_id: sent.client_id,
+            from: sent.from,
+            to: sent.to,
+            window_size: sent.window_size,
+            window_time_zone: sent.window_time_zone,
+            subject: sent.subject,
+            filter_customer_id: sent.filter_customer_id,
+            filter_group_by: sent.filter_group_by.map(lists),
+            advanced_meter_group_by_filters: sent.advanced_meter_group_by_filters,
+            group_by: sent.group_by,
         }
-        let mut filter_group_by = body.list_map("filterGroupBy", LIST_MAX)?.unwrap_or_default();
-        // An empty list filters nothing.
-        filter_group_by.retain(|_, values| !values.is_empty());
-        Ok(Self {
-            from: body.time("from")?,
-            to: body.time("to")?,
-            window: body.choice("windowSize", &WINDOW_SIZES)?,
-            zone: body.any_text("windowTimeZone")?,
-            subjects: body.texts("subject", LIST_MAX)?,
-            customers: body.texts("filterCustomerId", LIST_MAX)?.unwrap_or_default(),
-            filter_group_by,
-            advanced: body.object("advancedMeterGroupByFilters", false)?.cloned().unwrap_or_default(),
-            group_by: body.texts("groupBy", LIST_MAX)?.unwrap_or_default(),
-        })
     }
+}
 
+/// A filter that is written in the way of the other kind would be left out without a word.
+pub fn refuse_misplaced_brackets(request: &HttpRequest, state: &DoorState) -> Result<(), Problem> {
+    let query = QueryString::of(request, &state.settings)?;
+    if query.all(FILTER_GROUP_BY).next().is_some() {
+        return Err(format_fault(FILTER_GROUP_BY, "must be written filterGroupBy[name]=value"));
+    }
+    if query.members(ADVANCED).next().is_some() {
+        return Err(format_fault(ADVANCED, "must be JSON text, such as {\"name\":{\"$eq\":\"value\"}}"));
+    }
+    Ok(())
+}
+
+impl MeterQueryRequest {
     /// Everything that only the meter can tell, in the order clients know.
     pub fn check(&self, meter: Arc<Meter>, filter_depth_max: usize) -> Result<UsageQuery, Problem> {
-        let zone = zone(self.zone.as_deref().unwrap_or(""))
+        let zone = zone(self.window_time_zone.as_deref().unwrap_or(""))
             .map_err(|unknown| Problem::validation(format!("invalid time zone: {unknown}")))?;
         let filters = self.filters(&meter, filter_depth_max)?;
         let group_by = self.dimensions(&meter)?;
         self.check_customers()?;
-        self.check_period()?;
-        let subjects = self.subjects.clone().filter(|subjects| !subjects.is_empty());
+        check_period(self.from.as_ref(), self.to.as_ref(), "from must be before to")?;
         Ok(UsageQuery {
             meter,
-            from: self.from.as_ref().map(|(_, instant)| *instant),
-            to: self.to.as_ref().map(|(_, instant)| *instant),
-            window: self.window.map(|size| (size, zone)),
-            subjects,
-            group_by_subject: self.subjects.is_some() || self.group_by.iter().any(|name| name == SUBJECT),
+            from: self.from.as_ref().map(|from| from.instant),
+            to: self.to.as_ref().map(|to| to.instant),
+            window: self.window_size.map(|size| (size.into(), zone)),
+            subjects: self.subject.clone().filter(|subjects| !subjects.is_empty()),
+            group_by_subject: self.subject.is_some() || self.group_by().iter().any(|name| name == SUBJECT),
             group_by,
             filters,
             progress: None,
         })
     }
 
+    fn group_by(&self) -> &[String] {
+        self.group_by.as_deref().unwrap_or_default()
+    }
+
+    fn customers(&self) -> &[String] {
+        self.filter_customer_id.as_deref().unwrap_or_default()
+    }
+
     /// Dimensions of the meter that rows are told apart by, each once.
     fn dimensions(&self, meter: &Meter) -> Result<Vec<String>, Problem> {
         let mut dimensions: Vec<String> = Vec::new();
-        for name in &self.group_by {
+        for name in self.group_by() {
             match name.as_str() {
                 SUBJECT => {}
-                CUSTOMER if self.customers.is_empty() => {
+                CUSTOMER if self.customers().is_empty() => {
                     return Err(Problem::validation("customer filter is required with customer_id group by"));
                 }
                 CUSTOMER => {}
@@ -134,73 +171,50 @@ impl Ask {
     }
 
     fn filters(&self, meter: &Meter, depth_max: usize) -> Result<BTreeMap<String, TextFilter>, Problem> {
-        if !self.filter_group_by.is_empty() && !self.advanced.is_empty() {
+        let plain = self.filter_group_by.iter().flatten().filter(|(_, values)| !values.is_empty());
+        let advanced = self.advanced_meter_group_by_filters.iter().flatten();
+        if plain.clone().next().is_some() && advanced.clone().next().is_some() {
             let reason = "advanced meter group by filters and filter group by cannot be used together";
             return Err(Problem::validation(reason));
         }
         let mut found = BTreeMap::new();
-        for (name, values) in &self.filter_group_by {
+        for (name, values) in plain {
             if !meter.group_by.contains_key(name) {
                 return Err(Problem::validation(format!("invalid group by filter: {name}")));
             }
-            if values.iter().any(String::is_empty) {
-                return Err(invalid_filter(&filters::FilterError::EmptyOperand));
-            }
-            found.insert(name.clone(), TextFilter::In(values.clone()));
+            let values: Result<_, FilterError> = values.iter().cloned().map(not_empty).collect();
+            found.insert(name.clone(), TextFilter::In(values?));
         }
-        for (name, filter) in &self.advanced {
+        for (name, filter) in advanced {
             if !meter.group_by.contains_key(name) {
                 return Err(Problem::validation(format!("meter does not have group by: {name}")));
             }
-            let filter = filters::read(filter, depth_max).map_err(|error| invalid_filter(&error))?;
-            found.extend(filter.map(|filter| (name.clone(), filter)));
+            found.extend(filter.clone().read(depth_max)?.map(|filter| (name.clone(), filter)));
         }
         Ok(found)
     }
 
     /// There are no customers yet: the first that is asked for is unknown.
     fn check_customers(&self) -> Result<(), Problem> {
-        match self.customers.first() {
+        match self.customers().first() {
             Some(id) => Err(Problem::not_found(format!("customer with id {id} not found"))),
             None => Ok(()),
         }
     }
+}
 
-    fn check_period(&self) -> Result<(), Problem> {
-        let (Some((_, from)), Some((_, to))) = (&self.from, &self.to) else { return Ok(()) };
-        match from.cmp(to) {
-            std::cmp::Ordering::Less => Ok(()),
-            std::cmp::Ordering::Equal => Err(Problem::validation("from and to cannot be equal")),
-            std::cmp::Ordering::Greater => Err(Problem::validation("from must be before to")),
-        }
+/// A period that has an extent; `backwards` says what is wrong with one that runs the other way.
+pub fn check_period(from: Option<&DateTime>, to: Option<&DateTime>, backwards: &str) -> Result<(), Problem> {
+    let (Some(from), Some(to)) = (from, to) else { return Ok(()) };
+    match from.instant.cmp(&to.instant) {
+        Ordering::Less => Ok(()),
+        Ordering::Equal => Err(Problem::validation("from and to cannot be equal")),
+        Ordering::Greater => Err(Problem::validation(backwards)),
     }
 }
 
-fn invalid_filter(error: &filters::FilterError) -> Problem {
-    match error {
-        filters::FilterError::Shape { .. } => {
-            Problem::bad_request(format!("unmarshaling param advancedMeterGroupByFilters: {error}"))
-        }
-        _ => Problem::validation(format!("validation error: {error}")),
+impl From<FilterError> for Problem {
+    fn from(error: FilterError) -> Self {
+        Problem::validation(format!("validation error: {error}"))
     }
-}
-
-/// `filterGroupBy[name]=value`, each name once.
-fn filter_group_by(parameters: &QueryString) -> Result<BTreeMap<String, Vec<String>>, Problem> {
-    let mut filters = BTreeMap::new();
-    for (name, value) in parameters.members("filterGroupBy") {
-        if filters.insert(name.to_string(), vec![value.to_string()]).is_some() {
-            let reason = format!("multiple values for the member {name:?}");
-            return Err(crate::http::query_string::format_fault("filterGroupBy", &reason));
-        }
-    }
-    Ok(filters)
-}
-
-/// JSON in one parameter.
-fn advanced(parameters: &QueryString) -> Result<Map<String, Value>, Problem> {
-    const NAME: &str = "advancedMeterGroupByFilters";
-    let Some(text) = parameters.one(NAME)? else { return Ok(Map::new()) };
-    let fault = |error: serde_json::Error| Problem::bad_request(format!("unmarshaling param {NAME}: {error}"));
-    serde_json::from_str(text).map_err(fault)
 }

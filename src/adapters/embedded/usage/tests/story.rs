@@ -133,7 +133,7 @@ pub fn meter(number: u128, event_type: &str, aggregation: Aggregation, event_fro
 
 impl Story {
     /// `events` records over about `days` days; meters of every aggregation, some live from the start, some later, some
-    /// deleted on the way.
+    /// deleted on the way; now and then a record of a meter comes once more.
     pub fn random(seed: u64, events: u64, days: i64) -> Self {
         let mut dice = Dice::new(seed);
         let mut story = Self { partition: 0, lines: Vec::new(), end: 0, meters: Vec::new() };
@@ -155,8 +155,21 @@ impl Story {
                 let (namespace, at) = (NAMESPACE.to_string(), Instant::from_nanos(now));
                 story.control(Control::MeterGone { namespace, version, at });
             }
+            if dice.one_in(events / 4) {
+                story.repeat_a_control(&mut dice);
+            }
         }
         story
+    }
+
+    /// What a publisher does that did not hear of its success.
+    fn repeat_a_control(&mut self, dice: &mut Dice) {
+        let control = |line: &Line| match line {
+            Line::Control(_, control) => Some(control.clone()),
+            Line::Event(_) => None,
+        };
+        let told: Vec<Control> = self.lines.iter().filter_map(control).collect();
+        self.control(dice.pick(&told).clone());
     }
 
     fn create_meter(&mut self, dice: &mut Dice, number: u128, first: u64) {

@@ -1,0 +1,174 @@
+//! Filters on a dimension, in JSON: `{"in": ["a", "b"]}`, `{"or": [{"contains": "gpt"}, …]}`. One operator per object.
+
+use crate::domain::metering::query::TextFilter;
+use crate::http::v1::filters::{Filter, FilterError, Operator, not_empty};
+use crate::http::v3::filter::containing;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// How deep `and` and `or` may be nested.
+const DEPTH_MAX: usize = 2;
+/// What a dimension has that an event does not.
+const MISSING: &str = "";
+
+/// A condition on a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(no_recursion)]
+pub struct QueryFilterString {
+    eq: Option<String>,
+    neq: Option<String>,
+    #[schema(min_items = 1, max_items = 100)]
+    r#in: Option<Vec<String>>,
+    #[schema(min_items = 1, max_items = 100)]
+    nin: Option<Vec<String>>,
+    contains: Option<String>,
+    ncontains: Option<String>,
+    #[schema(min_items = 1, max_items = 10)]
+    and: Option<Vec<QueryFilterString>>,
+    #[schema(min_items = 1, max_items = 10)]
+    or: Option<Vec<QueryFilterString>>,
+}
+
+/// A condition on a dimension, which an event may have or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueryFilterStringMapItem {
+    exists: Option<bool>,
+    eq: Option<String>,
+    neq: Option<String>,
+    #[schema(min_items = 1, max_items = 100)]
+    r#in: Option<Vec<String>>,
+    #[schema(min_items = 1, max_items = 100)]
+    nin: Option<Vec<String>>,
+    contains: Option<String>,
+    ncontains: Option<String>,
+    #[schema(min_items = 1, max_items = 10)]
+    and: Option<Vec<QueryFilterString>>,
+    #[schema(min_items = 1, max_items = 10)]
+    or: Option<Vec<QueryFilterString>>,
+}
+
+/// Only these values.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Named {
+    Values(Vec<String>),
+    /// No operator is set.
+    Nothing,
+    /// Another operator is set, or several.
+    Unsupported,
+}
+
+impl Filter for QueryFilterString {
+    type Condition = TextFilter;
+
+    fn operators(self) -> Vec<Operator<Self>> {
+        let text = |operand: Option<String>, of: fn(String) -> TextFilter| {
+            operand.map(|text| Operator::Condition(not_empty(text).map(of)))
+        };
+        let texts = |operand: Option<Vec<String>>, of: fn(Vec<String>) -> TextFilter| {
+            operand.map(|texts| {
+                let texts: Result<Vec<String>, _> = texts.into_iter().map(not_empty).collect();
+                Operator::Condition(texts.map(of))
+            })
+        };
+        let parts = |operand: Option<Vec<Self>>, join| operand.map(|parts| Operator::Parts(parts, join));
+        let set = [
+            text(self.eq, |text| TextFilter::In(vec![text])),
+            text(self.neq, |text| TextFilter::NotIn(vec![text])),
+            texts(self.r#in, TextFilter::In),
+            texts(self.nin, TextFilter::NotIn),
+            text(self.contains, |part| TextFilter::Like(containing(&part, false))),
+            text(self.ncontains, |part| TextFilter::NotLike(containing(&part, false))),
+            parts(self.and, TextFilter::And),
+            parts(self.or, TextFilter::Or),
+        ];
+        set.into_iter().flatten().collect()
+    }
+}
+
+impl QueryFilterStringMapItem {
+    /// The condition; `None` when no operator is set, which filters nothing.
+    pub fn condition(self) -> Result<Option<TextFilter>, FilterError> {
+        let (exists, others) = self.parts();
+        let missing = || vec![MISSING.to_string()];
+        match exists {
+            None => others.read(DEPTH_MAX),
+            Some(_) if !others.operators().is_empty() => Err(FilterError::SeveralOperators),
+            Some(true) => Ok(Some(TextFilter::NotIn(missing()))),
+            Some(false) => Ok(Some(TextFilter::In(missing()))),
+        }
+    }
+
+    /// The values that `eq` or `in` names.
+    pub fn named(self) -> Named {
+        let (exists, mut others) = self.parts();
+        let one = others.eq.take().map(|value| vec![value]);
+        match (one, others.r#in.take()) {
+            _ if exists.is_some() || others != QueryFilterString::default() => Named::Unsupported,
+            (Some(_), Some(_)) => Named::Unsupported,
+            (Some(values), None) | (None, Some(values)) => Named::Values(values),
+            (None, None) => Named::Nothing,
+        }
+    }
+
+    fn parts(self) -> (Option<bool>, QueryFilterString) {
+        let Self { exists, eq, neq, r#in, nin, contains, ncontains, and, or } = self;
+        (exists, QueryFilterString { eq, neq, r#in, nin, contains, ncontains, and, or })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(json: &str) -> QueryFilterStringMapItem {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn every_operator_accepts_what_it_says() {
+        #[rustfmt::skip]
+        let table = [
+            (r#"{"eq":"m"}"#, "m", "n"),               (r#"{"neq":"m"}"#, "n", "m"),
+            (r#"{"in":["a","m"]}"#, "m", "n"),         (r#"{"nin":["a","m"]}"#, "n", "m"),
+            (r#"{"contains":"p%"}"#, "up%s", "ups"),   (r#"{"contains":"G"}"#, "aGb", "agb"),
+            (r#"{"ncontains":"_"}"#, "ab", "a_b"),     (r#"{"exists":true}"#, "m", ""),
+            (r#"{"exists":false}"#, "", "m"),
+            (r#"{"and":[{"contains":"a"},{"neq":"ab"}]}"#, "a", "ab"),
+            (r#"{"or":[{"eq":"a"},{"and":[{"contains":"b"},{"contains":"c"}]}]}"#, "cb", "b"),
+            (r#"{"or":[{},{"eq":"a"}]}"#, "a", "b"),
+        ];
+        for (json, passes, fails) in table {
+            let filter = item(json).condition().unwrap().unwrap();
+            assert!(filter.accepts(passes), "{json} takes {passes}");
+            assert!(!filter.accepts(fails), "{json} leaves {fails}");
+        }
+        assert_eq!(item("{}").condition(), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused() {
+        let deep = r#"{"or":[{"and":[{"or":[{"eq":"a"}]}]}]}"#;
+        #[rustfmt::skip]
+        let table = [
+            (deep, FilterError::TooDeep),                           (r#"{"eq":""}"#, FilterError::EmptyOperand),
+            (r#"{"eq":"a","neq":"b"}"#, FilterError::SeveralOperators), (r#"{"in":[""]}"#, FilterError::EmptyOperand),
+            (r#"{"exists":true,"eq":"b"}"#, FilterError::SeveralOperators),
+        ];
+        for (json, error) in table {
+            assert_eq!(item(json).condition(), Err(error), "{json}");
+        }
+    }
+
+    #[test]
+    fn values_are_named_by_one_operator_alone() {
+        let values = |all: [&str; 2]| Named::Values(all.map(str::to_string).to_vec());
+        assert_eq!(item(r#"{"in":["a","b"]}"#).named(), values(["a", "b"]));
+        assert_eq!(item(r#"{"eq":"a"}"#).named(), Named::Values(vec!["a".to_string()]));
+        assert_eq!(item("{}").named(), Named::Nothing);
+        for json in [r#"{"neq":"a"}"#, r#"{"eq":"a","in":["a"]}"#, r#"{"exists":true}"#, r#"{"or":[{"eq":"a"}]}"#] {
+            assert_eq!(item(json).named(), Named::Unsupported, "{json}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The routes of v3: one file per resource, and one per part of the grammar that its lists have in common.
+//!
+//! The services are those of v1, and so is how they tell what they refuse: on v3 paths, too, that comes in the dialect
+//! of v1, as clients know it. What is wrong with a parameter or a body is told in v3's own.
+
+mod documents;
+mod event_wire;
+pub mod events;
+pub mod field_filters;
+mod filter;
+pub mod ingest;
+mod labels;
+pub mod meter_query;
+mod meter_wire;
+pub mod meters;
+mod page;
+pub mod sort;
+pub mod wire;
+
+use super::problem::{InvalidParameter, Problem};
+use super::resource;
+use actix_web::web::{ServiceConfig, delete, get, post, put};
+
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(
+            resource("/api/v3/openmeter/events").route(get().to(events::list)).route(post().to(ingest::ingest)),
+        )
+        .service(resource("/api/v3/openmeter/meters").route(get().to(meters::list)).route(post().to(meters::create)))
+        .service(
+            resource("/api/v3/openmeter/meters/{meterId}")
+                .route(get().to(meters::get))
+                .route(put().to(meters::update))
+                .route(delete().to(meters::delete)),
+        )
+        .service(resource("/api/v3/openmeter/meters/{meterId}/query").route(post().to(meter_query::query)))
+        .service(resource("/api/v3/openapi.json").route(get().to(documents::json)))
+        .service(resource("/api/v3/openapi.yaml").route(get().to(documents::yaml)));
+}
+
+/// 400: a query parameter that breaks a rule without a name.
+fn refused(field: &str, reason: impl Into<String>) -> Problem {
+    let reason = reason.into();
+    let field = field.to_string();
+    Problem::invalid(vec![InvalidParameter { field, rule: None, reason, source: "query", choices: Vec::new() }])
+}
+
+/// 400: a query parameter that breaks this rule.
+fn refused_by(field: &str, rule: &'static str, reason: String) -> Problem {
+    Problem::invalid(vec![InvalidParameter::of(field, rule, reason, "query")])
+}

@@ -1,0 +1,56 @@
+//! The business records, wired: everything that stands on PostgreSQL, on one database, one publisher and one gate.
+
+use super::audit::Audit;
+use super::gate::Gate;
+use super::meters::{self, Meters};
+use super::publisher::Publisher;
+use super::subjects::Subjects;
+use super::writes::Writes;
+use crate::ports::line::Freshness;
+use crate::ports::{Clock, EventLog, UsageStore};
+use crate::store::Database;
+use std::sync::Arc;
+
+/// What the records stand on.
+pub struct Foundation {
+    pub database: Database,
+    pub log: Arc<dyn EventLog>,
+    pub store: Arc<dyn UsageStore>,
+    pub freshness: Arc<dyn Freshness>,
+    pub clock: Arc<dyn Clock>,
+    pub metering: meters::Settings,
+}
+
+/// The services of the business records. [`super::startup::run`] opens them.
+pub struct Records {
+    pub meters: Arc<Meters>,
+    pub subjects: Arc<Subjects>,
+    pub audit: Arc<Audit>,
+    pub gate: Arc<Gate>,
+    pub database: Database,
+    pub publisher: Arc<Publisher>,
+    pub(super) store: Arc<dyn UsageStore>,
+    pub(super) freshness: Arc<dyn Freshness>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Records {
+    /// Closed until they are started.
+    pub fn new(foundation: Foundation) -> Self {
+        let Foundation { database, log, store, freshness, clock, metering } = foundation;
+        let gate = Arc::new(Gate::default());
+        let publisher = Arc::new(Publisher::new(database.clone(), log, freshness.clone()));
+        let writes = Arc::new(Writes::new(database.clone(), clock.clone(), publisher.clone()));
+        Self {
+            meters: Arc::new(Meters::new(database.clone(), writes.clone(), store.clone(), gate.clone(), metering)),
+            subjects: Arc::new(Subjects::new(database.clone(), writes, gate.clone())),
+            audit: Arc::new(Audit::new(database.clone(), gate.clone())),
+            gate,
+            database,
+            publisher,
+            store,
+            freshness,
+            clock,
+        }
+    }
+}
