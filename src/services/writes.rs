@@ -7,6 +7,7 @@
 //! lock each other out.
 
 use super::controls::Changed;
+use super::ids::Ids;
 use super::publisher::Publisher;
 use crate::domain::fault::Fault;
 use crate::domain::record::Control;
@@ -16,12 +17,9 @@ use crate::ports::event_log::AppendError;
 use crate::store::audit::{self, AuditEntry};
 use crate::store::database::{begin, commit};
 use crate::store::idempotency::{self, Answer, Claim};
-use crate::store::types::whole_micros;
 use crate::store::{CommitError, Database, Transaction, outbox};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
-use ulid::{Generator, Ulid};
+use std::sync::Arc;
 
 /// Who wants something, as the door knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,8 +145,8 @@ pub struct Writes {
     database: Database,
     clock: Arc<dyn Clock>,
     publisher: Arc<Publisher>,
-    /// Audit ids grow within this process, also within a millisecond and when the clock goes back.
-    audit_ids: Mutex<Generator>,
+    /// Of the audit's entries.
+    ids: Ids,
 }
 
 /// What is committed, or was committed by an earlier request with the same key.
@@ -161,7 +159,7 @@ struct Committed {
 
 impl Writes {
     pub fn new(database: Database, clock: Arc<dyn Clock>, publisher: Arc<Publisher>) -> Self {
-        Self { database, clock, publisher, audit_ids: Mutex::new(Generator::new()) }
+        Self { database, clock, publisher, ids: Ids::default() }
     }
 
     /// Does the work in one transaction, together with its key, its outbox and its audit, and answers once the line
@@ -188,7 +186,7 @@ impl Writes {
     ) -> Result<Committed, WriteError<E>> {
         let mut client = self.database.client().await?;
         let tx = begin(&mut client).await?;
-        let now = whole_micros(self.clock.now());
+        let now = self.clock.now().floor_to_micros();
         if let Some(IdempotencyKey { key, request_hash }) = &caller.idempotency {
             match idempotency::claim(&tx, &caller.namespace, key, *request_hash, now).await? {
                 Claim::New => idempotency::prune(&tx, now).await?,
@@ -223,7 +221,7 @@ impl Writes {
 
     fn entry(&self, caller: &Caller, change: Change, at: Instant) -> AuditEntry {
         AuditEntry {
-            id: self.audit_id(at),
+            id: self.ids.next(at),
             namespace: caller.namespace.clone(),
             at,
             actor: caller.actor.clone(),
@@ -234,14 +232,6 @@ impl Writes {
             before: change.before,
             after: change.after,
         }
-    }
-
-    /// The clock before 1970 counts as 1970.
-    fn audit_id(&self, at: Instant) -> Ulid {
-        let since_epoch = Duration::from_nanos(u64::try_from(at.nanos()).unwrap_or_default());
-        let mut ids = self.audit_ids.lock().expect("no code panics while it holds the generator");
-        ids.generate_from_datetime(SystemTime::UNIX_EPOCH + since_epoch)
-            .unwrap_or_else(|overflow| overflow.commit_overflow_increment())
     }
 }
 

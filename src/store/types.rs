@@ -66,11 +66,6 @@ const MICRO_NS: i64 = 1_000;
 /// 2000-01-01T00:00:00Z, where PostgreSQL counts from, in microseconds since 1970.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
-/// The instant as it reads back from a row.
-pub fn whole_micros(instant: Instant) -> Instant {
-    Instant::from_nanos(instant.nanos() - instant.nanos().rem_euclid(MICRO_NS))
-}
-
 impl ToSql for Micros {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
         out.put_i64(self.0.nanos().div_euclid(MICRO_NS) - POSTGRES_EPOCH_US);
@@ -124,7 +119,7 @@ mod tests {
             let mut bytes = BytesMut::new();
             Micros(Instant::from_nanos(nanos)).to_sql(&Type::TIMESTAMPTZ, &mut bytes).unwrap();
             let Micros(back) = Micros::from_sql(&Type::TIMESTAMPTZ, &bytes).unwrap();
-            prop_assert_eq!(back, whole_micros(Instant::from_nanos(nanos)));
+            prop_assert_eq!(back, Instant::from_nanos(nanos).floor_to_micros());
             prop_assert!((0..1_000).contains(&(nanos - back.nanos())));
         }
 
