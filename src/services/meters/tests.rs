@@ -61,7 +61,7 @@ async fn a_created_meter_is_found_listed_and_counts() {
     assert_eq!(answered.kept.body, format!("{id} Größe"));
     assert_eq!(answered.effect.unwrap().appended.frontier, crate::domain::position::Frontier::at(0, 1));
     assert_eq!(scene.get(&id.to_string()).await, stored);
-    assert_eq!(scene.records.meters.list("default", false).await.unwrap(), [stored.clone()]);
+    assert_eq!(scene.records.meters.list("default", false).await.unwrap(), std::slice::from_ref(&stored));
     assert_eq!(stored.meter.created_at, at("2025-03-01T12:00:00.123456Z"));
     assert_eq!(stored.meter.event_from, Some(at("2025-01-01T00:00:00.000001Z")));
     let known = scene.records.meters.known("default", "jobs").unwrap();
@@ -132,7 +132,7 @@ async fn a_deleted_meter_is_found_by_its_id_alone() {
     assert_eq!(scene.records.meters.known("default", &id).unwrap().gone.unwrap().1, deleted_at);
     assert!(scene.records.meters.live("default").is_empty());
     assert!(scene.records.meters.list("default", false).await.unwrap().is_empty());
-    assert_eq!(scene.records.meters.list("default", true).await.unwrap(), [deleted.clone()]);
+    assert_eq!(scene.records.meters.list("default", true).await.unwrap(), std::slice::from_ref(&deleted));
 
     scene.tick();
     assert_eq!(scene.delete(&id).await.unwrap().kept.status, 204);
