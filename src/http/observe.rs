@@ -73,8 +73,10 @@ impl Default for HttpStats {
             names.push((method, route));
         }
         // Methods a route does not answer are counted too: their 405s under `other`.
-        for (route, methods) in &mut index {
-            methods.push(("other", names.len()));
+        let mut known: Vec<&'static str> = index.keys().copied().collect();
+        known.sort_unstable();
+        for route in known {
+            index.entry(route).or_default().push(("other", names.len()));
             names.push(("other", route));
         }
         let stats = names.iter().map(|_| RouteStats::default()).collect();

@@ -176,6 +176,7 @@ mod tests {
         assert!(board.lock().begun.len() <= 2);
         clock.0.store(300 * SECOND_NS, Ordering::Relaxed);
         board.watch("new");
-        assert_eq!((board.lock().begun.len(), board.lock().by_id.len()), (1, 1), "what is over is forgotten");
+        let reads = board.lock();
+        assert_eq!((reads.begun.len(), reads.by_id.len()), (1, 1), "what is over is forgotten");
     }
 }

@@ -152,12 +152,12 @@ async fn the_list_shows_events_newest_first_with_what_keeps_them_from_counting()
     assert_eq!(
         answer.json(),
         json!([
-            {"event": {"specversion": "1.0", "id": "3", "source": "edge", "type": "other", "subject": "acme",
-                "datacontenttype": "application/json", "time": "2025-03-01T10:00:00Z"},
-             "validationError": "no meter found for event type: other", "ingestedAt": at, "storedAt": at},
             {"event": {"specversion": "1.0", "id": "2", "source": "edge", "type": "job", "subject": "acme",
                 "datacontenttype": "application/json", "time": at, "data": {"seconds": "many"}, "traceparent": "00-ab"},
              "validationError": "invalid event: value cannot be parsed as float64: many", "ingestedAt": at, "storedAt": at},
+            {"event": {"specversion": "1.0", "id": "3", "source": "edge", "type": "other", "subject": "acme",
+                "datacontenttype": "application/json", "time": "2025-03-01T10:00:00Z"},
+             "validationError": "no meter found for event type: other", "ingestedAt": at, "storedAt": at},
             {"event": {"specversion": "1.0", "id": "1", "source": "edge", "type": "job", "subject": "acme",
                 "datacontenttype": "application/json", "time": "2025-03-01T10:00:00Z", "data": {"seconds": 4, "region": "eu"}},
              "ingestedAt": at, "storedAt": at},

@@ -168,7 +168,7 @@ async fn an_answer_can_be_had_as_a_table() {
     assert_eq!(answer.text, format!("{head},value\n{day},{next},0.0000000000000000000000000001\n"));
 
     world.with(|state| state.rows = vec![row(day, next, None, &["a,\"b\""], "7.50")]);
-    let quoted = format!("{head},region,value\n{day},{next},\"a,\"\"b\"\"\",7.5\n");
+    let quoted = format!("{head},region,value\n{day},{next},\"a,\"\"b\"\"\",7.500000\n");
     assert_eq!(csv(&world, "groupBy=region").await.text, quoted);
     let refused = csv(&world, "groupBy=colour").await;
     assert_eq!((refused.status, refused.detail().as_str()), (400, "validation error: invalid group by: colour"));

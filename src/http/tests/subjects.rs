@@ -106,13 +106,13 @@ async fn a_table_names_the_subjects_that_people_know() {
     let csv = || house.ask(TestRequest::get().uri(path).insert_header(("accept", "text/csv")));
     let window = "2025-03-01T00:00:00Z,2025-03-02T00:00:00Z";
     let unnamed = format!(
-        "window_start,window_end,subject,region,value\n{window},c,eu,7.5\n{window},b,eu,7.5\n{window},a,eu,7.5\n"
+        "window_start,window_end,subject,region,value\n{window},c,eu,7.500000\n{window},b,eu,7.500000\n{window},a,eu,7.500000\n"
     );
     assert_eq!(csv().await.text, unnamed);
     house.post(PATH, json!([{"key": "a", "displayName": "A, Inc."}, {"key": "b"}])).await;
     let named = format!(
         "window_start,window_end,subject,subject_display_name,region,value\n\
-         {window},c,,eu,7.5\n{window},b,,eu,7.5\n{window},a,\"A, Inc.\",eu,7.5\n"
+         {window},c,,eu,7.500000\n{window},b,,eu,7.500000\n{window},a,\"A, Inc.\",eu,7.500000\n"
     );
     assert_eq!(csv().await.text, named);
 }
