@@ -1,6 +1,8 @@
 //! The published contract as a test: what weir's own OpenAPI documents say is what the published ones say, but for
 //! the differences that `deviations.tsv` lists with their reasons.
 
+#[path = "contract/built.rs"]
+mod built;
 #[path = "contract/compare.rs"]
 mod compare;
 #[path = "contract/facts.rs"]

@@ -41,16 +41,17 @@ impl House {
         let mut settings =
             Settings { data: data.path().join("weir"), listen: "127.0.0.1:0".into(), ..Settings::default() };
         settings.http.workers = 1;
+        settings.database.url = Some(support::postgres::database().as_str().into());
         change(&mut settings);
         let clock = Arc::new(ManualClock::at(NOW_NS));
-        let weir = Weir::start(settings.clone(), clock.clone()).unwrap_or_else(|error| panic!("{error}"));
+        let weir = support::start(&settings, clock.clone());
         let client = Client::new(&weir.address().to_string());
         Self { client, clock, weir: Some(weir), settings, _data: data }
     }
 
     fn restart(&mut self) {
         self.weir.take().expect("it runs").stop().unwrap_or_else(|error| panic!("{error}"));
-        let weir = Weir::start(self.settings.clone(), self.clock.clone()).unwrap_or_else(|error| panic!("{error}"));
+        let weir = support::start(&self.settings, self.clock.clone());
         self.client = Client::new(&weir.address().to_string());
         self.weir = Some(weir);
     }

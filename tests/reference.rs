@@ -54,6 +54,7 @@ fn settings(data: &std::path::Path) -> Settings {
     settings.embedded.log.segment_bytes_max = 65_536;
     settings.embedded.ids.hot_ids_max = 100;
     settings.http.workers = 2;
+    settings.database.url = Some(support::postgres::database().as_str().into());
     settings
 }
 
@@ -76,8 +77,7 @@ impl Run {
     }
 
     fn start(&mut self) {
-        let weir = Weir::start(self.settings.clone(), self.clock.clone()).unwrap_or_else(|error| panic!("{error}"));
-        self.weir = Some(weir);
+        self.weir = Some(support::start(&self.settings, self.clock.clone()));
     }
 
     fn client(&self) -> Client {

@@ -35,6 +35,9 @@ use std::time::Duration;
 /// Exit code when the line gave up: what supervises weir starts it again.
 const GAVE_UP: i32 = 70;
 
+/// How often a waiting caller looks whether the business records are open.
+const OPEN_LOOK_EVERY: Duration = Duration::from_millis(2);
+
 /// weir could not start; the text says why, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -101,6 +104,20 @@ impl Weir {
     /// Whether the business records are open: `open`, or what is being waited for.
     pub fn records(&self) -> String {
         self.running().gate.state()
+    }
+
+    /// Waits until the business records are open. Err: they are not, and why; a weir that has ended says so when it is
+    /// stopped.
+    pub fn wait_open(&self, at_most: Duration) -> Result<(), String> {
+        let until = std::time::Instant::now() + at_most;
+        while self.running().gate.check().is_err() {
+            let has_ended = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+            if has_ended || std::time::Instant::now() >= until {
+                return Err(self.records());
+            }
+            std::thread::sleep(OPEN_LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// What log, id index and usage store say of themselves.

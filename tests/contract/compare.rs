@@ -31,15 +31,15 @@ pub struct Deviation {
 }
 
 /// Every difference between the two in the operations that weir has, and in the schemas that these lead to.
-/// Operations that are published and not built are no difference.
+/// Operations that are published and not built are no difference, and a schema is weir's own when it is published nowhere.
 pub fn differences(published: &Facts, weir: &Facts) -> Vec<Difference> {
     let theirs: BTreeSet<Owner> = published.operations().cloned().collect();
     let built: BTreeSet<Owner> = weir.operations().filter(|owner| theirs.contains(owner)).cloned().collect();
     let own = weir.operations().filter(|owner| !theirs.contains(owner));
     let mut found: Vec<Difference> = own.map(|owner| whole(owner, ABSENT, "own operation")).collect();
 
-    let (published, weir) = (published.reached_from(&built), weir.reached_from(&built));
-    let owners: BTreeSet<&Owner> = published.0.keys().chain(weir.0.keys()).collect();
+    let (reached, weir) = (published.reached_from(&built), weir.reached_from(&built));
+    let owners: BTreeSet<&Owner> = reached.0.keys().chain(weir.0.keys()).collect();
     for owner in owners {
         match (published.0.get(owner), weir.0.get(owner)) {
             (Some(published), Some(weir)) => found.extend(places(owner, published, weir)),

@@ -4,8 +4,21 @@
 pub mod client;
 pub mod clock;
 pub mod model;
+pub mod postgres;
 pub mod process;
 pub mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+use weir::app::{Settings, Weir};
+use weir::ports::Clock;
+
+/// Starts a weir and waits until its business records are open.
+pub fn start(settings: &Settings, clock: Arc<dyn Clock>) -> Weir {
+    let weir = Weir::start(settings.clone(), clock).unwrap_or_else(|error| panic!("{error}"));
+    weir.wait_open(Duration::from_secs(60)).unwrap_or_else(|why| panic!("the business records are not open: {why}"));
+    weir
+}
 
 /// The run's seed, printed; `WEIR_TEST_SEED` repeats a run.
 pub fn seed(test: &str) -> u64 {

@@ -1,8 +1,10 @@
 //! weir as a process of its own: started on a free loopback port, killed or stopped by its own process id.
 
 use super::client::Client;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub struct Process {
@@ -12,7 +14,10 @@ pub struct Process {
     log: PathBuf,
 }
 
-/// How a process is started.
+/// How long a weir may take to be up.
+const UP_WITHIN: Duration = Duration::from_secs(60);
+
+/// How a process is started. Without a word about the database, all weirs on one data directory share one of their own.
 #[derive(Default, Clone)]
 pub struct Start {
     pub variables: Vec<(String, String)>,
@@ -37,6 +42,13 @@ pub fn weir() -> Command {
     command
 }
 
+/// The database that goes with a data directory.
+fn database_of(data: &Path) -> String {
+    static DATABASES: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+    let mut databases = DATABASES.lock().expect("no test panics while it holds this");
+    databases.entry(data.to_path_buf()).or_insert_with(super::postgres::database).clone()
+}
+
 impl Process {
     /// Starts without waiting.
     pub fn spawn(data: &Path, start: &Start) -> Self {
@@ -48,30 +60,40 @@ impl Process {
         if let Some(meters) = &start.meters {
             command.arg("--meters").arg(meters);
         }
-        command.envs(start.variables.iter().cloned());
+        if !start.variables.iter().any(|(name, _)| name.starts_with("WEIR_DATABASE__URL")) {
+            command.env("WEIR_DATABASE__URL", database_of(data));
+        }
+        command.envs(start.variables.iter().filter(|(_, value)| !value.is_empty()).cloned());
         let child = command.stdout(file.try_clone().expect("the same file")).stderr(file).spawn().expect("weir starts");
         Self { child, client: Client::new(&address), address, log }
     }
 
-    /// Starts and waits until it takes events.
+    /// Starts and waits until it takes events and its business records are open.
     pub fn start(data: &Path, start: &Start) -> Self {
         let mut process = Self::spawn(data, start);
         process.wait_ready();
+        process.wait_healthy("/health/records");
         process
     }
 
+    /// Waits until it takes events.
     pub fn wait_ready(&mut self) {
-        let until = Instant::now() + Duration::from_secs(60);
+        self.wait_healthy("/health/ready");
+    }
+
+    /// Waits until a question of health is answered well.
+    pub fn wait_healthy(&mut self, question: &str) {
+        let until = Instant::now() + UP_WITHIN;
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {
                 panic!("weir ended with {status}:\n{}", self.log_tail());
             }
-            if self.client.get("/health/ready").is_ok_and(|answer| answer.status == 200) {
+            if self.client.get(question).is_ok_and(|answer| answer.status == 200) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        panic!("weir did not become ready:\n{}", self.log_tail());
+        panic!("{question} did not become good:\n{}", self.log_tail());
     }
 
     pub fn log_tail(&self) -> String {

@@ -40,7 +40,7 @@ test('many subjects come back in the order sent and are listed by id', async () 
   const ids = listed.map((subject) => subject.id)
   assert.deepEqual(ids, [...ids].sort())
   assert.deepEqual(listed.map((subject) => subject.key).filter((key) => key.startsWith('js')).sort(), [...keys].sort())
-  assert.equal(await subjects.upsert([]), null)
+  assert.deepEqual(await subjects.upsert([]), [])
 })
 
 test('a subject that breaks a rule is refused', async () => {
