@@ -1,7 +1,7 @@
 //! The OpenAPI documents, made from the handlers and the types they take and answer.
 //!
 //! What `utoipa` cannot say is put right here, by rules: an optional member may be absent but not null, save for those
-//! in `NULLABLE`; a parameter of the format [`IN_JSON`] is JSON text; a whole number has no width.
+//! in `NULLABLE`; an object in a query that is not written member by member is JSON text; a whole number has no width.
 
 pub mod problems;
 mod v1;
@@ -29,8 +29,7 @@ pub fn v3() -> &'static Value {
 
 /// A document as YAML.
 pub fn yaml(document: &Value) -> String {
-    let openapi: utoipa::openapi::OpenApi = serde_json::from_value(document.clone()).expect("it was one before");
-    openapi.to_yaml().expect("a document is plain data")
+    serde_saphyr::to_string(document).expect("a document is plain data")
 }
 
 fn document(openapi: &utoipa::openapi::OpenApi, nullable: &[(&str, &str)], server: Option<&str>) -> Value {
@@ -76,6 +75,14 @@ fn settle(schema: &mut Value, is_nullable: &dyn Fn(&str) -> bool) {
             settle(&mut schema[key], &|_| false);
         }
     }
+    // Every name is a text.
+    if schema["propertyNames"]["type"] == "string" {
+        schema.as_object_mut().expect("it has members").remove("propertyNames");
+    }
+    // Whatever it is: the library does not read back a schema that says nothing.
+    if schema["additionalProperties"].as_object().is_some_and(Map::is_empty) {
+        schema["additionalProperties"] = true.into();
+    }
     drop_missing(schema, &["type", "format", "properties", "allOf", "anyOf", "oneOf", "items", "additionalProperties"]);
 }
 
@@ -112,11 +119,13 @@ fn without_null(schema: &mut Value) {
     }
 }
 
+/// An object in a query that is not written member by member is written as JSON.
 fn in_json(parameter: &mut Value) {
     settle(&mut parameter["schema"], &|_| false);
     let Some(parameter) = parameter.as_object_mut() else { return };
-    if parameter["schema"]["format"] == IN_JSON {
-        let schema = parameter.remove("schema").unwrap_or_default();
+    if parameter["in"] == "query" && parameter["schema"]["type"] == "object" && parameter.get("style").is_none() {
+        let mut schema = parameter.remove("schema").unwrap_or_default();
+        schema["format"] = IN_JSON.into();
         parameter.insert("content".to_string(), json!({"application/json": {"schema": schema}}));
     }
 }

@@ -19,7 +19,7 @@ pub async fn version() -> HttpResponse {
 
 /// The document of v1, its keys in alphabetical order.
 #[utoipa::path(get, path = "/api/swagger.json", operation_id = "getSwagger", tag = "weir",
-    responses((status = 200, body = Map<String, Value>), V1Problems))]
+    responses((status = 200, body = Object), V1Problems))]
 pub async fn swagger() -> HttpResponse {
     static TEXT: LazyLock<String> = LazyLock::new(|| format!("{}\n", openapi::v1()));
     HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(TEXT.as_str())

@@ -39,7 +39,7 @@ fn text(counts: &[(String, u64)]) -> String {
 
 /// The line, looked at.
 #[utoipa::path(get, path = "/api/v1/debug/actors", operation_id = "getActors", tag = "weir",
-    responses((status = 200, body = Map<String, Value>), V1Problems))]
+    responses((status = 200, body = Object), V1Problems))]
 pub async fn actors(state: Data<DoorState>) -> HttpResponse {
     json(HttpResponse::Ok(), &state.line.snapshot())
 }

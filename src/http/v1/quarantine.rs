@@ -121,7 +121,7 @@ pub struct QuarantinedEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Value>)]
+    #[schema(value_type = Option<Object>)]
     data: Option<Box<RawValue>>,
 }
 
@@ -129,7 +129,7 @@ impl From<&QuarantineEntry> for QuarantinedEvent {
     fn from(entry: &QuarantineEntry) -> Self {
         let event = decode_event(&entry.event.record.0).ok();
         let event = event.as_ref();
-        let data = event.and_then(|view| view.data).map(str::to_string);
+        let data = event.and_then(|view| view.data).filter(|data| *data != "null").map(str::to_string);
         Self {
             position: entry.event.position.to_string(),
             state: match (entry.redriven, entry.dropped) {
