@@ -132,8 +132,7 @@ mod tests {
 
     fn board(reads_max: usize) -> (Arc<Hand>, ProgressBoard) {
         let clock = Arc::new(Hand::default());
-        let settings =
-            HttpSettings { progress_reads_max: reads_max, progress_kept_s: 300, ..HttpSettings::default() };
+        let settings = HttpSettings { progress_reads_max: reads_max, progress_kept_s: 300, ..HttpSettings::default() };
         (clock.clone(), ProgressBoard::new(clock, &settings))
     }
 

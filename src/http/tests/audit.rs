@@ -28,7 +28,10 @@ async fn every_change_of_a_record_is_written_down() {
     let (made, deleted, created) = (&items[2], &items[1], &items[0]);
     assert_eq!(made["operation"], "subject.create");
     assert_eq!((made.get("before"), &made["after"]["key"]), (None, &json!("a")));
-    assert_eq!((&made["at"], &made["actor"], &made["requestId"]), (&json!("2025-03-01T12:00:00Z"), &json!("api"), &json!("mine")));
+    assert_eq!(
+        (&made["at"], &made["actor"], &made["requestId"]),
+        (&json!("2025-03-01T12:00:00Z"), &json!("api"), &json!("mine"))
+    );
     assert_eq!((&deleted["operation"], &deleted["before"]["key"]), (&json!("subject.delete"), &json!("a")));
     assert_eq!((&created["entityKind"], &created["entityId"]), (&json!("meter"), &json!(id)));
 

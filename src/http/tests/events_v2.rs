@@ -22,7 +22,8 @@ async fn pages_follow_each_other_and_the_last_full_one_leads_to_an_empty_one() {
         let answer = get(&world, &path).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{}", answer.text);
         let page = answer.json();
-        let ids: String = page["items"].as_array().unwrap().iter().map(|it| it["event"]["id"].as_str().unwrap()).collect();
+        let ids: String =
+            page["items"].as_array().unwrap().iter().map(|it| it["event"]["id"].as_str().unwrap()).collect();
         pages.push(ids);
         let Some(token) = page["nextCursor"].as_str() else { break };
         path = format!("/api/v2/events?limit=2&cursor={}", token.replace('+', "%2B").replace('=', "%3D"));
@@ -59,7 +60,8 @@ async fn a_filter_asks_for_what_it_says() {
 #[actix_web::test]
 async fn a_cursor_asks_for_what_comes_after_it() {
     let world = world();
-    let place = EventCursor { at: Instant::parse("2025-03-01T10:00:00.000000001Z").unwrap(), position: Position::new(0, 7) };
+    let place =
+        EventCursor { at: Instant::parse("2025-03-01T10:00:00.000000001Z").unwrap(), position: Position::new(0, 7) };
     let token = cursor::encode(place).replace('=', "%3D");
     assert_eq!(get(&world, &format!("/api/v2/events?cursor={token}")).await.status, 200);
     assert_eq!(world.with(|state| state.asked_events.clone()).unwrap().after, Some(place));

@@ -52,7 +52,9 @@ async fn todays_events_are_counted_by_subject() {
     assert_eq!((answer.status, answer.header("content-type")), (200, "text/plain"));
     assert_eq!(answer.text.lines().count(), 3);
     world.with(|state| state.counts = vec![("acme".to_string(), 3)]);
-    assert!(get(&world, "/api/v1/debug/metrics").await.text.ends_with("\nopenmeter_events_total{subject=\"acme\"} 3.0\n"));
+    assert!(
+        get(&world, "/api/v1/debug/metrics").await.text.ends_with("\nopenmeter_events_total{subject=\"acme\"} 3.0\n")
+    );
 }
 
 #[actix_web::test]

@@ -70,9 +70,8 @@ async fn an_array_that_breaks_a_rule_changes_nothing() {
 #[actix_web::test]
 async fn a_change_is_made_once_under_its_idempotency_key() {
     let house = House::new().await;
-    let send = |body: Value| {
-        house.ask(TestRequest::post().uri(PATH).insert_header(("idempotency-key", "k")).set_json(body))
-    };
+    let send =
+        |body: Value| house.ask(TestRequest::post().uri(PATH).insert_header(("idempotency-key", "k")).set_json(body));
     let first = send(json!([{"key": "a"}])).await;
     let again = send(json!([{"key": "a"}])).await;
     assert_eq!((again.status, &again.text), (200, &first.text));

@@ -125,9 +125,8 @@ impl Filter for FilterString {
 
     fn operators(self) -> Vec<Operator<Self>> {
         type Of<T> = fn(T) -> TextFilter;
-        let text = |operand: Option<String>, of: Of<String>| {
-            operand.map(|text| Operator::Condition(not_empty(text).map(of)))
-        };
+        let text =
+            |operand: Option<String>, of: Of<String>| operand.map(|text| Operator::Condition(not_empty(text).map(of)));
         let texts = |operand: Option<Vec<String>>, of: Of<Vec<String>>| {
             operand.map(|texts| {
                 let texts: Result<Vec<String>, _> = texts.into_iter().map(not_empty).collect();
