@@ -18,6 +18,9 @@ pub struct UnexpectedProblemResponse {
     #[schema(format = "uri")]
     instance: String,
     extensions: Option<Map<String, Value>>,
+    /// Whatever else an answer may come to say.
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 macro_rules! problem {
@@ -136,6 +139,9 @@ pub enum V3Problems {
     Internal(InternalError),
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(UnavailableError),
+    /// A request that is too large or too slow, or compressed in a way that weir does not read.
+    #[response(status = "default", content_type = "application/problem+json")]
+    Unexpected(BaseError),
 }
 
 /// 404, where something is named.

@@ -16,7 +16,7 @@ pub struct Event<'a> {
     specversion: &'static str,
     #[schema(min_length = 1)]
     id: &'a str,
-    #[schema(min_length = 1, format = "uri-reference")]
+    #[schema(min_length = 1)]
     source: &'a str,
     #[serde(rename = "type")]
     #[schema(min_length = 1)]
@@ -24,7 +24,7 @@ pub struct Event<'a> {
     #[schema(min_length = 1)]
     subject: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, format = "uri")]
+    #[schema(min_length = 1)]
     dataschema: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(inline)]

@@ -48,7 +48,7 @@ pub async fn upsert(
 }
 
 #[utoipa::path(delete, path = "/api/v1/subjects/{subjectIdOrKey}", operation_id = "deleteSubject", tag = "Subjects",
-    params(SubjectPath), responses((status = 204), V1NotFound, V1Problems))]
+    params(SubjectPath), responses((status = 204), V1NotFound, V1Conflict, V1Problems))]
 pub async fn delete(
     Params(path): Params<SubjectPath>,
     request: HttpRequest,
@@ -131,7 +131,7 @@ pub struct Subject<'a> {
     #[schema(read_only, pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$")]
     id: String,
     key: &'a str,
-    #[schema(required = false, value_type = Map<String, Value>)]
+    #[schema(value_type = Option<Map<String, Value>>)]
     metadata: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stripe_customer_id: Option<&'a str>,

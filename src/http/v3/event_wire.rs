@@ -10,6 +10,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 
 /// A CloudEvent, `data` as it came. Extension attributes, which only v1 takes, are not shown: the schema is closed.
 #[derive(Serialize, ToSchema)]
@@ -21,12 +23,12 @@ pub struct MeteringEvent<'a> {
     #[schema(inline)]
     #[serde(skip_serializing_if = "Option::is_none")]
     datacontenttype: Option<DataContentType>,
-    #[schema(format = "uri", min_length = 1)]
+    #[schema(min_length = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]
     dataschema: Option<&'a str>,
     #[schema(min_length = 1)]
     id: &'a str,
-    #[schema(format = "uri-reference", min_length = 1)]
+    #[schema(min_length = 1)]
     source: &'a str,
     #[schema(min_length = 1, default = "1.0")]
     specversion: &'static str,
@@ -92,9 +94,15 @@ struct MeteringIngestedEventValidationError {
     code: &'static str,
     #[schema(read_only)]
     message: String,
-    #[schema(read_only)]
+    #[schema(schema_with = read_only_map)]
     #[serde(skip_serializing_if = "Option::is_none")]
     attributes: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+/// `read_only` has no effect on a map.
+fn read_only_map() -> RefOr<Schema> {
+    let map = ObjectBuilder::new().schema_type(Type::Object);
+    map.additional_properties(Some(AdditionalProperties::FreeForm(true))).read_only(true).into()
 }
 
 impl<'a> MeteringIngestedEvent<'a> {
