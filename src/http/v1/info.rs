@@ -49,7 +49,7 @@ pub struct Currency {
     code: CurrencyCode,
     name: String,
     /// How many decimals an amount has.
-    #[schema(format = "uint32")]
+    #[schema(value_type = i64, format = "uint32")]
     subunits: u16,
     /// May be empty.
     symbol: String,
@@ -83,11 +83,11 @@ pub struct ProgressPath {
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// No event is ever given up.
-    #[schema(format = "uint64")]
+    #[schema(value_type = i64, format = "uint64")]
     failed: u64,
-    #[schema(format = "uint64")]
+    #[schema(value_type = i64, format = "uint64")]
     success: u64,
-    #[schema(format = "uint64")]
+    #[schema(value_type = i64, format = "uint64")]
     total: u64,
     #[schema(format = DateTime)]
     updated_at: String,
