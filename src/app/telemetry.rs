@@ -86,7 +86,11 @@ impl Page<'_> {
     fn records(&mut self, records: &Records) -> Result<(), Error> {
         let database = records.database.snapshot();
         let count = |number: usize| number as u64;
-        self.gauge("weir_records_open", "1 once the business records are open", u64::from(records.gate.check().is_ok()))?;
+        self.gauge(
+            "weir_records_open",
+            "1 once the business records are open",
+            u64::from(records.gate.check().is_ok()),
+        )?;
         self.gauge("weir_database_connections", "connections to PostgreSQL", count(database.connections))?;
         let in_use = count(database.connections_in_use);
         self.gauge("weir_database_connections_in_use", "of these, in use", in_use)?;

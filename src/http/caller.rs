@@ -87,7 +87,8 @@ pub fn told<E>(error: WriteError<E>, refused: impl FnOnce(E) -> Problem) -> Prob
         WriteError::KeyReused => Problem::conflict("this Idempotency-Key was used for another request"),
         WriteError::Fault(fault) => Problem::from(fault).with_extension(OUTCOME, "not_accepted"),
         WriteError::Unknown(fault) => {
-            let detail = format!("{fault}: whether the change was made is not known; ask again with an Idempotency-Key");
+            let detail =
+                format!("{fault}: whether the change was made is not known; ask again with an Idempotency-Key");
             unavailable(detail).with_extension(OUTCOME, "unknown")
         }
         WriteError::NotLive(error) => {

@@ -44,12 +44,7 @@ pub struct InvalidParameter {
 }
 
 impl InvalidParameter {
-    pub fn of(
-        field: impl Into<String>,
-        rule: &'static str,
-        reason: impl Into<String>,
-        source: &'static str,
-    ) -> Self {
+    pub fn of(field: impl Into<String>, rule: &'static str, reason: impl Into<String>, source: &'static str) -> Self {
         Self { field: field.into(), rule: Some(rule), reason: reason.into(), source, choices: Vec::new() }
     }
 
@@ -139,7 +134,8 @@ impl Problem {
     /// 400 in the dialect of v3.
     pub fn invalid(parameters: Vec<InvalidParameter>) -> Self {
         let shown: Vec<String> = parameters.iter().map(InvalidParameter::shown).collect();
-        let detail = if shown.is_empty() { "Bad Request".to_string() } else { format!("Bad Request: {}", shown.join(", ")) };
+        let detail =
+            if shown.is_empty() { "Bad Request".to_string() } else { format!("Bad Request: {}", shown.join(", ")) };
         Self { v3: Some(parameters), ..Self::bad_request(detail) }
     }
 

@@ -2,7 +2,9 @@
 
 use crate::domain::metering::Aggregation;
 use crate::domain::metering::progress::ProgressSnapshot;
-use crate::domain::metering::query::{EventsQuery, MeterJob, StoredEvent, UsageQuery, UsageRow, ValuesQuery, order_rows};
+use crate::domain::metering::query::{
+    EventsQuery, MeterJob, StoredEvent, UsageQuery, UsageRow, ValuesQuery, order_rows,
+};
 use crate::domain::position::Position;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::{Instant, MINUTE_NS};

@@ -50,7 +50,7 @@ fn the_line_can_be_looked_at() {
     house.get("/api/v1/events");
     let actors = house.get("/api/v1/debug/actors").json();
     assert!(actors["stages"].as_array().unwrap().len() >= 5, "{actors}");
-    for path in ["/health/live", "/health/ready", "/health/line"] {
+    for path in ["/health/live", "/health/ready", "/health/line", "/health/records"] {
         let answer = house.get(path);
         assert_eq!((answer.status, answer.body.as_str()), (200, "{\"status\":\"ok\"}\n"), "{path}");
     }
@@ -63,6 +63,6 @@ fn the_line_can_be_looked_at() {
 #[test]
 fn what_is_not_there_is_a_404_and_what_is_not_done_a_405() {
     let house = House::new();
-    assert_eq!(problem(&house.get("/api/v1/nothing")), (404, String::new()));
-    assert_eq!(problem(&house.client.delete("/api/v1/events").unwrap()), (405, String::new()));
+    assert_eq!(problem(&house.get("/api/v1/nothing")), (404, "Not Found".to_string()));
+    assert_eq!(problem(&house.client.delete("/api/v1/events").unwrap()), (405, "Method Not Allowed".to_string()));
 }

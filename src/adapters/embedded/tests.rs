@@ -258,10 +258,7 @@ fn lived_in(seed: u64) -> (SimDisk, Story) {
 
 /// Everything under one identity; `source` makes the id index say where to look.
 fn under(namespace: &str, source: Option<&str>, id: &str) -> EventsQuery {
-    EventsQuery {
-        identity: Some((source.map(str::to_string), id.into())),
-        ..EventsQuery::newest(namespace, 100)
-    }
+    EventsQuery { identity: Some((source.map(str::to_string), id.into())), ..EventsQuery::newest(namespace, 100) }
 }
 
 #[test]

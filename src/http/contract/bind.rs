@@ -62,12 +62,7 @@ fn once<'a>(name: &str, mut values: impl Iterator<Item = &'a str>) -> Result<Opt
     }
 }
 
-fn members(
-    name: &str,
-    query: &QueryString,
-    known: &[(String, Shape)],
-    others: bool,
-) -> Result<Option<Value>, Misfit> {
+fn members(name: &str, query: &QueryString, known: &[(String, Shape)], others: bool) -> Result<Option<Value>, Misfit> {
     let mut found = Map::new();
     for (key, text) in query.members(name) {
         let shape = known.iter().find(|(other, _)| other == key).map(|(_, shape)| shape);
@@ -108,7 +103,9 @@ fn told(parameter: &Parameter, misfit: Misfit, dialect: Dialect) -> Problem {
     match (dialect, &parameter.shape) {
         (Dialect::V1, Shape::Json) => Problem::bad_request(format!("unmarshaling param {name}: {reason}")),
         (Dialect::V1, _) => crate::http::query_string::format_fault(name, reason),
-        (Dialect::V3, _) => Problem::invalid(vec![InvalidParameter::of(misfit.field, "format", misfit.reason, "query")]),
+        (Dialect::V3, _) => {
+            Problem::invalid(vec![InvalidParameter::of(misfit.field, "format", misfit.reason, "query")])
+        }
     }
 }
 
@@ -134,8 +131,10 @@ fn judge(operation: &Operation, bound: &Map<String, Value>, dialect: Dialect) ->
                 }
                 (Dialect::V3, Place::Path) => return Err(Problem::no_such_entity()),
                 (Dialect::V3, Place::Query) => {
-                    let field: Vec<&str> =
-                        [parameter.name.as_str()].into_iter().chain(violation.path.iter().map(String::as_str)).collect();
+                    let field: Vec<&str> = [parameter.name.as_str()]
+                        .into_iter()
+                        .chain(violation.path.iter().map(String::as_str))
+                        .collect();
                     faults.push(InvalidParameter::from_violation(field.join("."), &violation, "query"));
                 }
             }

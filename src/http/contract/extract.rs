@@ -119,7 +119,8 @@ fn broken(schema: &str, violations: &[Violation], dialect: Dialect) -> Problem {
     match dialect {
         Dialect::V1 => {
             let first = &violations[0];
-            let place = if first.path.is_empty() { String::new() } else { format!("Error at \"/{}\": ", first.path.join("/")) };
+            let place =
+                if first.path.is_empty() { String::new() } else { format!("Error at \"/{}\": ", first.path.join("/")) };
             let reason = format!("doesn't match schema #/components/schemas/{schema}: {place}{}", first.reason);
             whole(dialect, reason)
         }

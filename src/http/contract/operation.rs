@@ -43,7 +43,10 @@ pub enum Shape {
     /// The parameter is repeated.
     Texts,
     /// `name[key]=value`: the keys with a shape of their own, and whether others are taken as texts.
-    Members { known: Vec<(String, Shape)>, others: bool },
+    Members {
+        known: Vec<(String, Shape)>,
+        others: bool,
+    },
     /// JSON text.
     Json,
     /// A grammar of its own, read by the handler.

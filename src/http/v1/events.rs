@@ -143,7 +143,7 @@ pub struct ListV2 {
     limit: Option<usize>,
     #[param(min_length = 1, max_length = 36)]
     client_id: Option<String>,
-    #[param(inline, format = "application/json")]
+    #[param(inline)]
     filter: Option<EventsFilter>,
 }
 

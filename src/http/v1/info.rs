@@ -64,11 +64,20 @@ impl From<iso_currency::Currency> for Currency {
         let symbol = currency.symbol().symbol;
         Self {
             code: CurrencyCode(currency.code().to_string()),
-            name: currency.name().to_string(),
+            name: capitalised(currency.name()),
             subunits: currency.exponent().unwrap_or_default(),
             symbol: if symbol == NO_SYMBOL { String::new() } else { symbol },
         }
     }
+}
+
+/// `United States dollar` → `United States Dollar`.
+fn capitalised(name: &str) -> String {
+    let word = |word: &str| match (word, word.chars().next()) {
+        ("and" | "of" | "the" | "de", _) | (_, None) => word.to_string(),
+        (_, Some(first)) => first.to_uppercase().chain(word.chars().skip(1)).collect(),
+    };
+    name.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -84,8 +84,11 @@ pub async fn delete(
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Path)]
 pub struct MeterPath {
-    #[param(min_length = 1, max_length = 64,
-        pattern = "^[a-z0-9]+(?:_[a-z0-9]+)*$|^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$")]
+    #[param(
+        min_length = 1,
+        max_length = 64,
+        pattern = "^[a-z0-9]+(?:_[a-z0-9]+)*$|^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"
+    )]
     pub meter_id_or_slug: String,
 }
 

@@ -107,7 +107,8 @@ fn read_only_map() -> RefOr<Schema> {
 
 impl<'a> MeteringIngestedEvent<'a> {
     fn of(event: &'a StoredEvent, judges: &Judges) -> Self {
-        let error = |message| MeteringIngestedEventValidationError { code: "validation_error", message, attributes: None };
+        let error =
+            |message| MeteringIngestedEventValidationError { code: "validation_error", message, attributes: None };
         Self {
             customer: None,
             event: event.into(),

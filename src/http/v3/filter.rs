@@ -167,7 +167,8 @@ impl Sent<'_> {
             Some("nexists") => return Ok(Some(Condition::Exists(!self.truth()?))),
             Some("oeq") => return Ok(self.list()?.map(TextFilter::In).map(Condition::Text)),
             Some("ocontains") => {
-                let any = |parts: Vec<String>| parts.iter().map(|part| TextFilter::Like(containing(part, true))).collect();
+                let any =
+                    |parts: Vec<String>| parts.iter().map(|part| TextFilter::Like(containing(part, true))).collect();
                 return Ok(self.list()?.map(any).map(TextFilter::Or).map(Condition::Text));
             }
             None | Some("eq") => TextFilter::In(vec![self.value.to_string()]),
@@ -197,7 +198,8 @@ impl Sent<'_> {
     }
 
     fn ulid(&self) -> Result<Option<Condition>, Refusal> {
-        let is_ulid = |text: &str| text.len() == ULID_CHARS && Ulid::from_string(text).is_ok_and(|id| id.to_string() == text);
+        let is_ulid =
+            |text: &str| text.len() == ULID_CHARS && Ulid::from_string(text).is_ok_and(|id| id.to_string() == text);
         let checked = |ids: Vec<String>| match ids.iter().all(|id| is_ulid(id)) {
             true => Ok(ids),
             false => Err(Refusal::NoUlid(self.path.to_string())),

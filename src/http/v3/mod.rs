@@ -23,9 +23,7 @@ use actix_web::web::{ServiceConfig, delete, get, post, put};
 
 pub fn routes(config: &mut ServiceConfig) {
     config
-        .service(
-            resource("/api/v3/openmeter/events").route(get().to(events::list)).route(post().to(ingest::ingest)),
-        )
+        .service(resource("/api/v3/openmeter/events").route(get().to(events::list)).route(post().to(ingest::ingest)))
         .service(resource("/api/v3/openmeter/meters").route(get().to(meters::list)).route(post().to(meters::create)))
         .service(
             resource("/api/v3/openmeter/meters/{meterId}")

@@ -3,9 +3,9 @@
 use super::refused;
 use crate::http::problem::Problem;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ObjectBuilder, RefOr, Type};
-use utoipa::ToSchema;
 
 /// Rows on a page when no size is asked for.
 const SIZE: usize = 20;

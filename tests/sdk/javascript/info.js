@@ -11,7 +11,8 @@ test('currencies are listed, the common ones first', async () => {
   assert.equal(currencies[5].subunits, 0)
   const codes = currencies.slice(6).map((currency) => currency.code)
   assert.deepEqual(codes, [...codes].sort())
-  assert.equal(new Set(currencies.map((currency) => currency.code)).size, 171)
+  assert.equal(new Set(codes).size, codes.length)
+  assert.ok(currencies.length >= 171, `${currencies.length}`)
 })
 
 test('metrics count the events of each subject since midnight', async () => {

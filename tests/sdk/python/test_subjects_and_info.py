@@ -70,7 +70,7 @@ def test_currencies_are_listed_the_common_ones_first(client):
     currencies = client.currencies.list_currencies()
     assert [currency.code for currency in currencies[:6]] == ["USD", "EUR", "GBP", "AUD", "CAD", "JPY"]
     assert dict(currencies[0]) == {"code": "USD", "name": "United States Dollar", "symbol": "$", "subunits": 2}
-    assert len(currencies) == 171
+    assert len({currency.code for currency in currencies}) == len(currencies) >= 171
 
 
 def test_metrics_count_the_events_of_each_subject_since_midnight(client):

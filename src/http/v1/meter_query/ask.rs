@@ -85,14 +85,14 @@ pub struct Parameters {
     filter_customer_id: Option<Vec<String>>,
     #[param(style = DeepObject, explode)]
     filter_group_by: Option<BTreeMap<String, String>>,
-    #[param(format = "application/json")]
     advanced_meter_group_by_filters: Option<BTreeMap<String, FilterString>>,
     group_by: Option<Vec<String>>,
 }
 
 impl From<Parameters> for MeterQueryRequest {
     fn from(sent: Parameters) -> Self {
-        let lists = |filters: BTreeMap<String, String>| filters.into_iter().map(|(name, value)| (name, vec![value])).collect();
+        let lists =
+            |filters: BTreeMap<String, String>| filters.into_iter().map(|(name, value)| (name, vec![value])).collect();
         Self {
             client_id: sent.client_id,
             from: sent.from,

@@ -35,7 +35,7 @@ pub fn table(query: &UsageQuery, rows: &[UsageRow], names: &BTreeMap<String, Str
         let (start, end) = windows.show(row);
         let subject = query.group_by_subject.then(|| row.subject.as_deref().unwrap_or(""));
         let name = subject.filter(|_| named).map(|key| names.get(key).map_or("", String::as_str));
-        let (groups, value) = (row.groups.iter().map(String::as_str), row.value.to_plain());
+        let (groups, value) = (row.groups.iter().map(String::as_str), six_decimals(row.value.to_plain()));
         let cells = [&*start, &*end].into_iter().chain(subject).chain(name).chain(groups).chain([value.as_str()]);
         writer.write_record(cells)?;
     }
@@ -56,9 +56,29 @@ pub fn download(
     Ok(response.insert_header((CONTENT_TYPE, MEDIA_TYPE)).insert_header((CONTENT_DISPOSITION, file)).body(table))
 }
 
+/// `7` is `7.000000`; further decimals stay.
+fn six_decimals(mut plain: String) -> String {
+    let decimals = match plain.find('.') {
+        Some(point) => plain.len() - point - 1,
+        None => {
+            plain.push('.');
+            0
+        }
+    };
+    (decimals..6).for_each(|_| plain.push('0'));
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_has_six_decimals_or_as_many_as_it_needs() {
+        for (plain, shown) in [("7", "7.000000"), ("-0.5", "-0.500000"), ("0.1234567", "0.1234567")] {
+            assert_eq!(six_decimals(plain.to_string()), shown);
+        }
+    }
     use actix_web::test::TestRequest;
 
     #[test]

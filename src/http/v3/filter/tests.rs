@@ -84,14 +84,18 @@ fn an_id_is_compared_whole() {
 #[test]
 fn all_operators_on_a_field_must_hold() {
     let filters = parse(&[("key][gte", "a"), ("key][lt", "m"), ("key][ocontains", "b,c")]).unwrap();
-    let passing: Vec<&str> = ["ab", "ad", "mb", "c"].into_iter().filter(|key| filters.accept("key", Some(key))).collect();
+    let passing: Vec<&str> =
+        ["ab", "ad", "mb", "c"].into_iter().filter(|key| filters.accept("key", Some(key))).collect();
     assert_eq!(passing, ["ab", "c"]);
 }
 
 #[test]
 fn an_empty_list_filters_nothing() {
     for value in ["", ",", " , "] {
-        assert_eq!(parse(&[("key][oeq", value), ("key][ocontains", value), ("owner][oeq", value)]), Ok(Filters::default()));
+        assert_eq!(
+            parse(&[("key][oeq", value), ("key][ocontains", value), ("owner][oeq", value)]),
+            Ok(Filters::default())
+        );
     }
 }
 

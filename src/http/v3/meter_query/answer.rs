@@ -56,7 +56,8 @@ impl Serialize for Rows<'_> {
         let mut windows = Windows::of(self.query);
         serializer.collect_seq(self.rows.iter().map(|row| {
             let subject = row.subject.as_deref().map(|subject| (SUBJECT, subject));
-            let groups = self.query.group_by.iter().zip(&row.groups).map(|(name, value)| (name.as_str(), value.as_str()));
+            let groups =
+                self.query.group_by.iter().zip(&row.groups).map(|(name, value)| (name.as_str(), value.as_str()));
             let (from, to) = windows.show(row);
             let value = Numeric(row.value.to_plain());
             MeterQueryRow { dimensions: groups.chain(subject).collect(), from, to, value }

@@ -11,9 +11,9 @@ use crate::http::v3::meters::{CUSTOMER, SUBJECT};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use utoipa::ToSchema;
 use utoipa::openapi::schema::{AdditionalProperties, Schema};
 use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Type};
-use utoipa::ToSchema;
 
 /// Most dimensions with a filter.
 const FILTERS_MAX: usize = 10;
@@ -74,8 +74,12 @@ impl MeterQueryRequest {
     pub fn check(&self, meter: Arc<Meter>) -> Result<UsageQuery, Problem> {
         let zone = zone(self.time_zone.as_deref().unwrap_or("")).map_err(|unknown| {
             let name = self.time_zone.clone().unwrap_or_default();
-            Problem::validation(format!("invalid time zone: {unknown}"))
-                .with_issue("invalid_time_zone", "$.time_zone", "invalid time zone", [("value", name.into())])
+            Problem::validation(format!("invalid time zone: {unknown}")).with_issue(
+                "invalid_time_zone",
+                "$.time_zone",
+                "invalid time zone",
+                [("value", name.into())],
+            )
         })?;
         let grouping = self.group_by_dimensions.as_deref().unwrap_or_default();
         let mut query = UsageQuery {
@@ -110,7 +114,8 @@ impl MeterQueryRequest {
                     if !query.meter.group_by.contains_key(name) {
                         return Err(no_such_dimension(name));
                     }
-                    let told = |error| Problem::validation(format!("dimension filter {name:?}: validation error: {error}"));
+                    let told =
+                        |error| Problem::validation(format!("dimension filter {name:?}: validation error: {error}"));
                     let condition = filter.clone().condition().map_err(told)?;
                     query.filters.extend(condition.map(|condition| (name.clone(), condition)));
                 }
@@ -129,7 +134,12 @@ fn dimensions(grouping: &[String], meter: &Meter) -> Result<Vec<String>, Problem
         false => {
             let message = "invalid group by dimension";
             let problem = Problem::validation(format!("{message}: {name}"));
-            Err(problem.with_issue("invalid_group_by", "$.group_by_dimensions", message, [("value", name.clone().into())]))
+            Err(problem.with_issue(
+                "invalid_group_by",
+                "$.group_by_dimensions",
+                message,
+                [("value", name.clone().into())],
+            ))
         }
     };
     own.map(known).collect()
