@@ -286,7 +286,10 @@ impl From<Fault> for Problem {
             Verdict::Retry => StatusCode::SERVICE_UNAVAILABLE,
             Verdict::GiveUp => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        tracing::error!(system = fault.system, fault = %fault.message, "a request failed");
+        match fault.verdict {
+            Verdict::Retry => tracing::debug!(system = fault.system, fault = %fault.message, "a request must wait"),
+            Verdict::GiveUp => tracing::error!(system = fault.system, fault = %fault.message, "a request failed"),
+        }
         let problem = Problem::new(status, fault.to_string());
         if status == StatusCode::SERVICE_UNAVAILABLE { problem.retry_after(1) } else { problem }
     }

@@ -2,7 +2,6 @@
 
 use super::problem::Problem;
 use super::settings::HttpSettings;
-use crate::domain::time::Instant;
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 
@@ -38,55 +37,6 @@ impl QueryString {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a parameter that may stand once.
-    pub fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
-        let mut values = self.all(name);
-        let first = values.next();
-        if values.next().is_some() {
-            return Err(format_fault(name, &format!("multiple values for single value parameter '{name}'")));
-        }
-        Ok(first)
-    }
-
-    /// A date-time; of several the first.
-    pub fn time(&self, name: &str) -> Result<Option<(&str, Instant)>, Problem> {
-        let Some(text) = self.all(name).next() else { return Ok(None) };
-        let instant = Instant::parse(text).map_err(|error| format_fault(name, &error.to_string()))?;
-        Ok(Some((text, instant)))
-    }
-
-    /// A whole number in `least..=most`.
-    pub fn number(&self, name: &str, least: usize, most: usize) -> Result<Option<usize>, Problem> {
-        let Some(text) = self.one(name)? else { return Ok(None) };
-        let number: i64 = text.parse().map_err(|_| format_fault(name, "must be a whole number"))?;
-        match usize::try_from(number) {
-            Ok(number) if number > most => {
-                Err(Problem::parameter(name, "query", format!("number must be at most {most}")))
-            }
-            Ok(number) if number >= least => Ok(Some(number)),
-            _ => Err(Problem::parameter(name, "query", format!("number must be at least {least}"))),
-        }
-    }
-
-    /// A truth value, in the spellings that the peer takes.
-    pub fn truth(&self, name: &str) -> Result<Option<bool>, Problem> {
-        match self.one(name)? {
-            None => Ok(None),
-            Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(Some(true)),
-            Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(Some(false)),
-            Some(_) => Err(format_fault(name, "must be true or false")),
-        }
-    }
-
-    /// One of a list of texts; the matching element.
-    pub fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, Problem> {
-        let Some(text) = self.one(name)? else { return Ok(None) };
-        match choices.iter().find(|(choice, _)| *choice == text) {
-            Some((_, value)) => Ok(Some(*value)),
-            None => Err(Problem::parameter(name, "query", not_allowed(choices.iter().map(|(choice, _)| *choice)))),
-        }
-    }
-
     /// The members of an object in a query: `name[key]=value`.
     pub fn members<'a>(&'a self, name: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0.iter().filter_map(move |(key, value)| {
@@ -99,12 +49,6 @@ impl QueryString {
 /// A parameter that could not be read at all.
 pub fn format_fault(name: &str, reason: &str) -> Problem {
     Problem::bad_request(format!("invalid param format {name}: Invalid format for parameter {name}: {reason}"))
-}
-
-/// What is said of a text that is none of the choices.
-pub fn not_allowed<'a>(choices: impl Iterator<Item = &'a str>) -> String {
-    let list: Vec<String> = choices.map(|choice| format!("{choice:?}")).collect();
-    format!("value is not one of the allowed values [{}]", list.join(","))
 }
 
 /// `+` is a space, `%XX` a byte; `None` when an escape is broken or the bytes are not UTF-8.
@@ -152,8 +96,8 @@ mod tests {
         let query = parsed("subject=a%2Cb&subject=c+d&filterGroupBy[model]=gpt&filterGroupBy%5Btype%5D=in&x");
         assert_eq!(query.all("subject").collect::<Vec<_>>(), ["a,b", "c d"]);
         assert_eq!(query.members("filterGroupBy").collect::<Vec<_>>(), [("model", "gpt"), ("type", "in")]);
-        assert_eq!(query.one("x").unwrap(), Some(""));
-        assert_eq!(query.one("y").unwrap(), None);
+        assert_eq!(query.all("x").collect::<Vec<_>>(), [""]);
+        assert_eq!(query.all("y").next(), None);
     }
 
     #[test]
@@ -162,13 +106,5 @@ mod tests {
             assert_eq!(QueryString::parse(text, 10).unwrap_err().status, StatusCode::BAD_REQUEST, "{text}");
         }
         assert!(QueryString::parse(&"a&".repeat(11), 10).is_err());
-        let said = |problem: Problem| problem.detail.unwrap();
-        assert!(said(parsed("a=1&a=2").one("a").unwrap_err()).contains("multiple values"));
-        assert!(said(parsed("n=x").number("n", 1, 5).unwrap_err()).starts_with("invalid param format n"));
-        assert!(said(parsed("n=9").number("n", 1, 5).unwrap_err()).ends_with("number must be at most 5"));
-        assert!(said(parsed("n=-1").number("n", 1, 5).unwrap_err()).ends_with("number must be at least 1"));
-        assert!(parsed("b=yes").truth("b").is_err());
-        assert!(said(parsed("o=x").choice("o", &[("ASC", 1)]).unwrap_err()).ends_with("[\"ASC\"]"));
-        assert!(parsed("t=2025-03-01").time("t").is_err());
     }
 }
