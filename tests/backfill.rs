@@ -87,7 +87,7 @@ fn a_meter_created_later_is_exact_while_its_past_is_counted_and_after_every_kill
             let line = job.lines().find(|line| line.starts_with(name) && line.contains(&format!("\"{slug}\"")));
             line.and_then(|line| line.rsplit(' ').next()).and_then(|text| text.parse::<u64>().ok())
         };
-        let unfinished = figure("weir_meter_job_done_events") < figure("weir_meter_job_total_events");
+        let unfinished = figure("weir_meter_job_done") < figure("weir_meter_job_size");
         killed_during += u32::from(unfinished);
         process.kill();
         loader.join().expect("the loader ends");

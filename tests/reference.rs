@@ -102,8 +102,7 @@ impl Run {
         self.seen.expired_ids += ids.expired_ids;
         self.seen.blocks_read += store.blocks_read;
         self.seen.deleted_segments += log.deleted_segments;
-        self.seen.backfills +=
-            store.jobs.iter().filter(|job| job.kind == "backfill" && job.total_events > 0).count() as u64;
+        self.seen.backfills += store.jobs.iter().filter(|job| job.kind == "backfill" && job.total > 0).count() as u64;
     }
 
     fn create(&mut self, meter: &Meter) {

@@ -250,14 +250,14 @@ impl Page<'_> {
                 .map(|job| vec![("meter", job.slug.as_str()), ("version", job.version.as_str()), ("kind", job.kind)])
         };
         self.gauges(
-            "weir_meter_job_done_events",
-            "Events read by a backfill or removal so far",
-            jobs().zip(store.jobs.iter().map(|job| job.done_events)),
+            "weir_meter_job_done",
+            "Events that a backfill has read, rows that a removal has done with",
+            jobs().zip(store.jobs.iter().map(|job| job.done)),
         )?;
         self.gauges(
-            "weir_meter_job_total_events",
-            "Events a backfill or removal has to read in all",
-            jobs().zip(store.jobs.iter().map(|job| job.total_events)),
+            "weir_meter_job_size",
+            "Events that a backfill has to read in all, rows that a removal has to look at",
+            jobs().zip(store.jobs.iter().map(|job| job.total)),
         )
     }
 

@@ -52,8 +52,8 @@ impl Usage {
     pub fn backfill(&self, meter_id: &str) -> Option<ProgressSnapshot> {
         let jobs = self.store.snapshot().jobs;
         let job = jobs.into_iter().find(|job| job.kind == "backfill" && job.meter_id == meter_id)?;
-        let MeterJob { done_events, total_events, finished, .. } = job;
-        Some(ProgressSnapshot { total_events, done_events, finished })
+        let MeterJob { done, total, finished, .. } = job;
+        Some(ProgressSnapshot { total_events: total, done_events: done, finished })
     }
 
     /// Conflicts below `before`, newest first.

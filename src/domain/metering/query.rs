@@ -355,9 +355,10 @@ pub struct MeterJob {
     pub version: String,
     /// `backfill` or `removal`.
     pub kind: &'static str,
-    /// Events read so far, and to be read in all.
-    pub done_events: u64,
-    pub total_events: u64,
+    /// What is behind it, and what there is in all: events read by a backfill, rows of the runs that a removal has
+    /// done with.
+    pub done: u64,
+    pub total: u64,
     pub finished: bool,
 }
 

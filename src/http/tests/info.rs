@@ -28,13 +28,13 @@ async fn currencies_begin_with_the_six_that_most_ask_for() {
 async fn the_backfill_of_a_meter_can_be_watched_by_its_id() {
     let world = world();
     let id = live(&world, meter("job"));
-    let job = |kind, done_events| MeterJob {
+    let job = |kind, done| MeterJob {
         slug: "job".to_string(),
         meter_id: id.clone(),
         version: id.clone(),
         kind,
-        done_events,
-        total_events: 10,
+        done,
+        total: 10,
         finished: false,
     };
     world.with(|state| state.jobs = vec![job("removal", 0), job("backfill", 4)]);

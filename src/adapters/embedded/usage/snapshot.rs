@@ -45,7 +45,7 @@ fn jobs(version: &Version) -> Vec<MeterJob> {
     for known in version.meters.iter() {
         let Some(state) = version.states.get(&known.meter.version.0) else { continue };
         if known.gone.is_some() {
-            jobs.push(job(known, "removal", (0, 0), state.rows_removed));
+            jobs.push(job(known, "removal", removed(version, known), state.rows_removed));
         } else if !state.near_unique {
             let (done, total) = progress(version, state);
             jobs.push(job(known, "backfill", (done, total), state.complete(&version.applied)));
@@ -54,16 +54,31 @@ fn jobs(version: &Version) -> Vec<MeterJob> {
     jobs
 }
 
-fn job(known: &KnownMeter, kind: &'static str, (done_events, total_events): (u64, u64), finished: bool) -> MeterJob {
+fn job(known: &KnownMeter, kind: &'static str, (done, total): (u64, u64), finished: bool) -> MeterJob {
     MeterJob {
         slug: known.meter.slug.clone(),
         meter_id: known.meter.id.to_string(),
         version: known.meter.version.to_string(),
         kind,
-        done_events: if finished { total_events } else { done_events },
-        total_events,
+        done: if finished { total } else { done },
+        total,
         finished,
     }
+}
+
+/// Minute, hour and day rows in runs without a row of this meter, and in all runs. A run whose index cannot be read
+/// counts as one that has some: nothing is called done that may not be.
+fn removed(version: &Version, known: &KnownMeter) -> (u64, u64) {
+    let (mut done, mut total) = (0, 0);
+    for run in version.runs.iter() {
+        let stats = run.stats();
+        let rows = stats.minute_rows + stats.hour_rows + stats.day_rows;
+        total += rows;
+        if run.has(known.meter.version.0).is_ok_and(|has| !has) {
+            done += rows;
+        }
+    }
+    (done, total)
 }
 
 /// Events in files that lie below what the line counted: done, and in all. A file counts whole once it is read.
