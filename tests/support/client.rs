@@ -59,6 +59,10 @@ impl Client {
         read(request.call())
     }
 
+    pub fn put(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Answer, String> {
+        read(self.agent.put(format!("{}{path}", self.base)).header("Content-Type", content_type).send(body))
+    }
+
     pub fn delete(&self, path: &str) -> Result<Answer, String> {
         read(self.agent.delete(format!("{}{path}", self.base)).call())
     }
