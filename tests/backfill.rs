@@ -116,6 +116,18 @@ fn a_meter_created_later_is_exact_while_its_past_is_counted_and_after_every_kill
     }
     let sum = (sent - 1) * sent / 2;
     assert_eq!(process.client.usage("last_sum", &Query::default())[0].value, sum.to_string());
+    // What was deleted on the way is removed, and says so.
+    let removals = |name: &str| -> Vec<u64> {
+        let text = process.client.get("/metrics").expect("weir runs").body;
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains("kind=\"removal\""));
+        lines.map(|line| line.rsplit(' ').next().and_then(|figure| figure.parse().ok()).expect("a figure")).collect()
+    };
+    let until = std::time::Instant::now() + Duration::from_secs(60);
+    while removals("weir_meter_job_done") != removals("weir_meter_job_size") {
+        assert!(std::time::Instant::now() < until, "a removal does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(removals("weir_meter_job_size").len() >= 2, "{:?}", removals("weir_meter_job_size"));
     println!("backfill: {rounds} kills, {killed_during} while a job was visible, {sent} events");
     assert!(killed_during > 0, "no kill hit a backfill: nothing was proved");
     assert!(process.stop().success());

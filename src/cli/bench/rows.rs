@@ -294,12 +294,13 @@ impl Bench<'_> {
             let (seen, ()) = self.runtime.block_on(async { futures::future::try_join(load, kill).await })?;
             let started = Instant::now();
             self.server = Server::spawn(&data)?;
-            self.server.wait_ready()?;
+            self.server.wait_for("/health/ready")?;
             self.note(accepting, started.elapsed().as_secs_f64());
             let unanswered = seen.unanswered;
             if unanswered.is_empty() {
                 return Err(Failure::Said("the kill hit no request: it proves nothing".into()));
             }
+            self.server.wait_for("/health/records")?;
             self.wait(drive::send_again(&self.server.address, unanswered))?;
             self.check()?;
             self.note(exact, started.elapsed().as_secs_f64());

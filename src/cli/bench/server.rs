@@ -51,27 +51,28 @@ impl Server {
         Ok(Self { child, address, data: data.to_path_buf() })
     }
 
-    /// Starts and waits until it takes events.
+    /// Starts and waits until it takes events and has its meters.
     pub fn start(data: &Path) -> Result<Self, Failure> {
         let mut server = Self::spawn(data)?;
-        server.wait_ready()?;
+        server.wait_for("/health/ready")?;
+        server.wait_for("/health/records")?;
         Ok(server)
     }
 
-    /// Waits for the first 200 of `/health/ready`, looking every millisecond.
-    pub fn wait_ready(&mut self) -> Result<(), Failure> {
+    /// Waits for the first 200, looking every millisecond.
+    pub fn wait_for(&mut self, health: &str) -> Result<(), Failure> {
         let until = Instant::now() + Duration::from_secs(WAIT_S);
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait().map_err(said)? {
                 let log = self.data.with_extension("log");
                 return Err(said(format!("weir ended with {status}; see {}", log.display())));
             }
-            if self.text("/health/ready").is_ok() {
+            if self.text(health).is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        Err(said("weir did not become ready"))
+        Err(said(format!("{health} did not become good")))
     }
 
     fn text(&self, path: &str) -> Result<String, Failure> {
@@ -118,8 +119,11 @@ impl Server {
         kib.ok_or_else(|| said("the system does not say how much memory weir holds"))
     }
 
+    /// All of the data directory, PostgreSQL's part aside.
     pub fn disk_bytes(&self) -> Result<u64, Failure> {
-        directory_bytes(&self.data).map_err(said)
+        let postgres = self.data.join("postgres");
+        let postgres = if postgres.is_dir() { directory_bytes(&postgres).map_err(said)? } else { 0 };
+        Ok(directory_bytes(&self.data).map_err(said)? - postgres)
     }
 
     /// `kill -9`.
@@ -130,12 +134,16 @@ impl Server {
 
     /// Ends it and removes all it stored.
     pub fn clear(&mut self) -> Result<(), Failure> {
-        self.kill()?;
+        self.end()?;
         std::fs::remove_dir_all(&self.data).map_err(said)
     }
 
     /// SIGTERM, then the exit.
     pub fn stop(mut self) -> Result<(), Failure> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
         Command::new("kill").arg(self.child.id().to_string()).status().map_err(said)?;
         let status = self.child.wait().map_err(said)?;
         if status.success() { Ok(()) } else { Err(said(format!("weir stopped with {status}"))) }
@@ -144,9 +152,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A benchmark that fails half-way leaves no server behind; one already gone is no error.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // A benchmark that fails half-way leaves no server behind, PostgreSQL neither: so it is stopped, not killed. One
+        // that has ended is no error.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.end();
+        }
     }
 }
 
