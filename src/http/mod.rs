@@ -3,6 +3,7 @@
 //! A handler answers in the order *read the request, ask the service, show the answer*. What happens to the wire's
 //! bytes is here; what they mean is in `domain`, and what is done about them in `services`.
 
+mod aggregation;
 mod body;
 mod budget;
 mod caller;

@@ -6,9 +6,9 @@
 //! applied them yet.
 
 use super::wire::{Annotations, Metadata, SortOrder};
-use crate::domain::metering::Aggregation;
 use crate::domain::metering::meter::{MeterDraft, MeterRefusal};
 use crate::domain::time::Instant;
+use crate::http::aggregation::meter_aggregation;
 use crate::http::caller::{self, answer, caller, kept, nothing};
 use crate::http::contract::{Body, Params};
 use crate::http::openapi::problems::{V1Conflict, V1NotFound, V1Problems};
@@ -159,45 +159,7 @@ impl From<MeterRefusal> for Problem {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum MeterAggregation {
-    Sum,
-    Count,
-    UniqueCount,
-    Avg,
-    Min,
-    Max,
-    Latest,
-}
-
-impl From<Aggregation> for MeterAggregation {
-    fn from(aggregation: Aggregation) -> Self {
-        match aggregation {
-            Aggregation::Sum => Self::Sum,
-            Aggregation::Count => Self::Count,
-            Aggregation::UniqueCount => Self::UniqueCount,
-            Aggregation::Avg => Self::Avg,
-            Aggregation::Min => Self::Min,
-            Aggregation::Max => Self::Max,
-            Aggregation::Latest => Self::Latest,
-        }
-    }
-}
-
-impl From<MeterAggregation> for Aggregation {
-    fn from(aggregation: MeterAggregation) -> Self {
-        match aggregation {
-            MeterAggregation::Sum => Self::Sum,
-            MeterAggregation::Count => Self::Count,
-            MeterAggregation::UniqueCount => Self::UniqueCount,
-            MeterAggregation::Avg => Self::Avg,
-            MeterAggregation::Min => Self::Min,
-            MeterAggregation::Max => Self::Max,
-            MeterAggregation::Latest => Self::Latest,
-        }
-    }
-}
+meter_aggregation!("SCREAMING_SNAKE_CASE");
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

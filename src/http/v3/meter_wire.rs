@@ -2,8 +2,8 @@
 
 use super::labels::Labels;
 use super::wire::{ResourceKey, UlidText};
-use crate::domain::metering::Aggregation;
 use crate::domain::metering::meter::{MeterChanges, MeterDraft};
+use crate::http::aggregation::meter_aggregation;
 use crate::http::problem::Problem;
 use crate::http::times::DateTime;
 use crate::services::meters::StoredMeter;
@@ -11,45 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MeterAggregation {
-    Sum,
-    Count,
-    UniqueCount,
-    Avg,
-    Min,
-    Max,
-    Latest,
-}
-
-impl From<Aggregation> for MeterAggregation {
-    fn from(aggregation: Aggregation) -> Self {
-        match aggregation {
-            Aggregation::Sum => Self::Sum,
-            Aggregation::Count => Self::Count,
-            Aggregation::UniqueCount => Self::UniqueCount,
-            Aggregation::Avg => Self::Avg,
-            Aggregation::Min => Self::Min,
-            Aggregation::Max => Self::Max,
-            Aggregation::Latest => Self::Latest,
-        }
-    }
-}
-
-impl From<MeterAggregation> for Aggregation {
-    fn from(aggregation: MeterAggregation) -> Self {
-        match aggregation {
-            MeterAggregation::Sum => Self::Sum,
-            MeterAggregation::Count => Self::Count,
-            MeterAggregation::UniqueCount => Self::UniqueCount,
-            MeterAggregation::Avg => Self::Avg,
-            MeterAggregation::Min => Self::Min,
-            MeterAggregation::Max => Self::Max,
-            MeterAggregation::Latest => Self::Latest,
-        }
-    }
-}
+meter_aggregation!("snake_case");
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
