@@ -10,6 +10,8 @@ mod events_post;
 mod meter_query;
 #[path = "http/meters.rs"]
 mod meters;
+#[path = "http/namespaces.rs"]
+mod namespaces;
 #[path = "http/numbers.rs"]
 mod numbers;
 #[path = "http/operators.rs"]

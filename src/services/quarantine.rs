@@ -4,7 +4,7 @@
 
 use super::controls::{Changed, Controls};
 use crate::domain::position::Position;
-use crate::domain::record::Control;
+use crate::domain::record::{Control, decode_event};
 use crate::ports::UsageStore;
 use crate::ports::event_log::AppendError;
 use crate::ports::usage_store::QuarantineEntry;
@@ -34,39 +34,46 @@ impl Quarantine {
         Self { store, controls }
     }
 
-    /// All entries, by position.
-    pub fn list(&self) -> Vec<QuarantineEntry> {
+    /// A namespace's entries, by position.
+    pub fn list(&self, namespace: &str) -> Vec<QuarantineEntry> {
         let mut entries = self.store.quarantine();
+        entries.retain(|entry| concerns(entry, namespace));
         entries.sort_by_key(|entry| entry.event.position);
         entries
     }
 
-    pub fn get(&self, position: Position) -> Result<QuarantineEntry, QuarantineError> {
-        let entry = self.store.quarantine().into_iter().find(|entry| entry.event.position == position);
+    pub fn get(&self, namespace: &str, position: Position) -> Result<QuarantineEntry, QuarantineError> {
+        let is_it = |entry: &QuarantineEntry| entry.event.position == position && concerns(entry, namespace);
+        let entry = self.store.quarantine().into_iter().find(is_it);
         entry.ok_or(QuarantineError::NotFound(position))
     }
 
     /// Takes the event up again, under its old position: from now on it counts.
-    pub async fn redrive(&self, position: Position) -> Result<Changed, QuarantineError> {
+    pub async fn redrive(&self, namespace: &str, position: Position) -> Result<Changed, QuarantineError> {
         let turn = self.controls.turn().await?;
-        let entry = self.undecided(position)?;
+        let entry = self.undecided(namespace, position)?;
         let accepted_at = entry.event.accepted_at;
         Ok(turn.make(&Control::Redriven { position, accepted_at, record: entry.event.record }).await?)
     }
 
     /// Gives the event up: it will never count.
-    pub async fn drop(&self, position: Position, reason: String) -> Result<Changed, QuarantineError> {
+    pub async fn drop(&self, namespace: &str, position: Position, reason: String) -> Result<Changed, QuarantineError> {
         let turn = self.controls.turn().await?;
-        self.undecided(position)?;
+        self.undecided(namespace, position)?;
         Ok(turn.make(&Control::Dropped { position, reason }).await?)
     }
 
-    fn undecided(&self, event: Position) -> Result<QuarantineEntry, QuarantineError> {
-        let entry = self.get(event)?;
+    fn undecided(&self, namespace: &str, event: Position) -> Result<QuarantineEntry, QuarantineError> {
+        let entry = self.get(namespace, event)?;
         match (entry.redriven, entry.dropped) {
             (Some(by), _) => Err(QuarantineError::Redriven { event, by }),
             (None, Some(by)) => Err(QuarantineError::Dropped { event, by }),
             (None, None) => Ok(entry),
         }
     }
+}
+
+/// Whether the namespace may see it. A record that cannot be read does not say whose it is: every namespace may.
+fn concerns(entry: &QuarantineEntry, namespace: &str) -> bool {
+    decode_event(&entry.event.record.0).map_or(true, |event| event.namespace == namespace)
 }

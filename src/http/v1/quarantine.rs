@@ -24,7 +24,8 @@ use utoipa::{IntoParams, ToSchema};
     responses((status = 200, body = Vec<QuarantinedEvent>), V1Problems))]
 pub async fn list(request: HttpRequest, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
     let seen = freshness::wait(&request, &state).await?;
-    let rows: Vec<QuarantinedEvent> = state.quarantine.list().iter().map(QuarantinedEvent::from).collect();
+    let rows: Vec<QuarantinedEvent> =
+        state.quarantine.list(&state.namespace).iter().map(QuarantinedEvent::from).collect();
     let mut response = HttpResponse::Ok();
     seen.mark(&mut response);
     Ok(json(response, &rows))
@@ -38,7 +39,7 @@ pub async fn get(
     state: Data<DoorState>,
 ) -> Result<HttpResponse, Problem> {
     let seen = freshness::wait(&request, &state).await?;
-    let entry = state.quarantine.get(path.position.0)?;
+    let entry = state.quarantine.get(&state.namespace, path.position.0)?;
     let mut response = HttpResponse::Ok();
     seen.mark(&mut response);
     Ok(json(response, &QuarantinedEvent::from(&entry)))
@@ -47,7 +48,7 @@ pub async fn get(
 #[utoipa::path(post, path = "/api/v1/quarantine/{position}/redrive", operation_id = "redriveQuarantined", tag = "weir",
     params(PositionPath), responses((status = 200, body = QuarantinedEvent), V1NotFound, V1Conflict, V1Problems))]
 pub async fn redrive(Params(path): Params<PositionPath>, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
-    let changed = state.quarantine.redrive(path.position.0).await?;
+    let changed = state.quarantine.redrive(&state.namespace, path.position.0).await?;
     changed_answer(path.position.0, changed, &state)
 }
 
@@ -59,7 +60,7 @@ pub async fn drop(
     body: Body<QuarantineDrop>,
     state: Data<DoorState>,
 ) -> Result<HttpResponse, Problem> {
-    let changed = state.quarantine.drop(path.position.0, body.value.reason).await?;
+    let changed = state.quarantine.drop(&state.namespace, path.position.0, body.value.reason).await?;
     changed_answer(path.position.0, changed, &state)
 }
 
@@ -67,7 +68,7 @@ fn changed_answer(position: Position, changed: Changed, state: &DoorState) -> Re
     let mut response = HttpResponse::Ok();
     response.insert_header((POSITION, changed.appended.frontier.to_string()));
     Seen::of(changed.wait).mark(&mut response);
-    Ok(json(response, &QuarantinedEvent::from(&state.quarantine.get(position)?)))
+    Ok(json(response, &QuarantinedEvent::from(&state.quarantine.get(&state.namespace, position)?)))
 }
 
 #[derive(Deserialize, IntoParams)]
