@@ -96,8 +96,13 @@ impl Process {
         panic!("{question} did not become good:\n{}", self.log_tail());
     }
 
+    /// Everything it has said, and those before it on the same data directory.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string())
+    }
+
     pub fn log_tail(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string());
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
