@@ -119,6 +119,19 @@ fn a_port_in_use_is_refused_before_any_file_is_touched() {
 }
 
 #[test]
+fn a_weir_that_cannot_go_on_ends_and_says_why() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (data, file) = (dir.path().join("data"), meters(dir.path()));
+    let start = Start { meters: Some(file.clone()), ..Start::default() };
+    assert!(Process::start(&data, &start).stop().success());
+    let text = std::fs::read_to_string(&file).expect("the meters").replace("$.tokens", "$.other");
+    std::fs::write(&file, text).expect("other meters");
+    let (status, said) = Process::spawn(&data, &start).wait();
+    assert!(!status.success());
+    assert!(said.contains("is not equal to the meter in the file"), "{said}");
+}
+
+#[test]
 fn doctor_finds_a_flipped_bit_and_names_its_place() {
     let dir = tempfile::tempdir().expect("a directory");
     let data = dir.path().join("data");

@@ -8,7 +8,7 @@ CREATE TABLE meters (
     description    text,
     aggregation    text COLLATE "C" NOT NULL,
     event_type     text COLLATE "C" NOT NULL,
-    -- Nanoseconds since 1970: what a client sent keeps every digit.
+    -- Nanoseconds since 1970, in whole microseconds.
     event_from_ns  bigint,
     value_property text,
     group_by       jsonb NOT NULL,

@@ -1,4 +1,4 @@
-//! `weir serve`: starts, says where, waits to be told to stop, stops in order.
+//! `weir serve`: starts, says where, waits to be told to stop or for an end of its own, stops in order.
 
 use super::settings::Settings;
 use super::weir::Weir;
@@ -37,8 +37,12 @@ pub fn run(args: &ServeArgs) -> Result<(), String> {
     let mut signals = runtime.block_on(async { Signals::new() }).map_err(|error| format!("no signals: {error}"))?;
     let weir = Weir::start_with(settings, &text, &name, Arc::new(SystemClock)).map_err(|error| error.to_string())?;
     tracing::info!(address = %weir.address(), "weir takes events");
-    let signal = runtime.block_on(signals.next());
-    tracing::info!(signal, "stopping: what was taken is finished first");
+    runtime.block_on(async {
+        tokio::select! {
+            signal = signals.next() => tracing::info!(signal, "stopping: what was taken is finished first"),
+            () = weir.ended() => tracing::error!("weir cannot go on with what it found"),
+        }
+    });
     weir.stop()
 }
 

@@ -51,6 +51,7 @@ fn failed(what: impl std::fmt::Display) -> StartError {
 pub struct Weir {
     running: Option<Running>,
     thread: Option<JoinHandle<Result<(), String>>>,
+    ended: tokio::sync::watch::Receiver<()>,
 }
 
 /// What others may reach of it.
@@ -76,13 +77,15 @@ impl Weir {
     ) -> Result<Self, StartError> {
         let (topology, name) = (topology.to_string(), name.to_string());
         let (tell, told) = mpsc::channel();
+        let (end, ended) = tokio::sync::watch::channel(());
         let thread = std::thread::Builder::new().name("weir".into()).spawn(move || {
+            let _until_it_ends = end;
             let system = actix_rt::System::new();
             system.block_on(live(settings, topology, name, clock, tell))
         });
         let thread = thread.map_err(failed)?;
         match told.recv() {
-            Ok(running) => Ok(Self { running: Some(running), thread: Some(thread) }),
+            Ok(running) => Ok(Self { running: Some(running), thread: Some(thread), ended }),
             // It ended before it ran: its own words say why.
             Err(_) => match thread.join() {
                 Ok(Err(why)) => Err(StartError(why)),
@@ -124,6 +127,12 @@ impl Weir {
     pub fn snapshots(&self) -> (LogSnapshot, IndexSnapshot, StoreSnapshot) {
         let embedded = &self.running().embedded;
         (embedded.log.snapshot(), embedded.index.snapshot(), embedded.usage.snapshot())
+    }
+
+    /// Returns once it has ended by itself; [`Weir::stop`] then says why.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
     }
 
     /// Stops in order.

@@ -12,7 +12,7 @@ const DISTRIBUTION: &str = "/usr/lib/postgresql";
 
 /// What to do when there is none.
 const INSTALL: &str = "install it (Debian, Ubuntu: apt-get install postgresql), name its folder in \
-                       database.private.bin_dir, or name a server of your own in database.url";
+                       postgres.bin_dir, or name a server of your own in database.url";
 
 /// A folder that holds `postgres` and `initdb` of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,10 +61,7 @@ impl Problem {
     fn told(&self, set: Option<&Path>) -> String {
         match (self, set) {
             (Self::None, Some(set)) => {
-                format!(
-                    "database.private.bin_dir is {}, and there is no postgres and initdb in it: {INSTALL}",
-                    set.display()
-                )
+                format!("postgres.bin_dir is {}, and there is no postgres and initdb in it: {INSTALL}", set.display())
             }
             (Self::None, None) => format!("no PostgreSQL is installed on this machine: {INSTALL}"),
             (Self::Other(cluster, found), _) => format!(
@@ -173,7 +170,7 @@ mod tests {
     fn what_is_missing_is_said_with_what_to_do() {
         let none = choose(Vec::new(), None).unwrap_err();
         assert!(none.told(None).contains("apt-get install postgresql"));
-        assert!(none.told(Some(Path::new("/opt/x"))).contains("database.private.bin_dir is /opt/x"));
+        assert!(none.told(Some(Path::new("/opt/x"))).contains("postgres.bin_dir is /opt/x"));
         let other = choose(of(&[17]), Some(14)).unwrap_err().told(None);
         assert!(other.contains("made by PostgreSQL 14") && other.contains("pg_upgrade"), "{other}");
     }

@@ -114,7 +114,7 @@ pub struct MeterRefusal {
     pub code: Option<&'static str>,
     /// The wire name (v1); with a code, the path that v3 shows beside it.
     pub field: String,
-    /// The text a v1 client sees after `validation error: ` (wire-details-metering section 8).
+    /// The text a v1 client sees after `validation error: `.
     pub message: String,
 }
 
