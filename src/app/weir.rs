@@ -197,7 +197,8 @@ async fn live(
     if tell.send(Running { address, stop, embedded: embedded.clone(), gate }).is_err() {
         return Err("nobody waits for this weir".to_string());
     }
-    let parts = startup::Parts { records, namespace: settings.namespace.clone(), file_meters };
+    let event_log = startup::EventLogId { id: embedded.key.name(), take_over: settings.database.take_over };
+    let parts = startup::Parts { records, event_log, namespace: settings.namespace.clone(), file_meters };
     let outcome = tokio::select! {
         // A sender that is dropped means the same as one that sends.
         _ = stopped => Ok(()),

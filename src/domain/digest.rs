@@ -37,6 +37,11 @@ impl HashKey {
         self.hash(2, &[text.as_bytes()])
     }
 
+    /// A name for whoever holds this key, which does not give the key away.
+    pub fn name(&self) -> String {
+        format!("{:032x}", self.hash(5, &[]))
+    }
+
     /// Identity of a series. The high half depends on the subject alone, so that all series of one subject lie side
     /// by side when sorted; both halves together have the full strength.
     pub fn series(&self, meter_version: u128, subject: &str, groups: &[u8]) -> u128 {

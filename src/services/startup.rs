@@ -1,6 +1,6 @@
 //! Startup: what has to be true before the business records are open.
 //!
-//! Database reached → schema up to date → open outbox rows in the log → the line has applied the log → the log's and
+//! Database reached → schema up to date → the records are this log's → open outbox rows in the log → the line has applied the log → the log's and
 //! the database's meters are the same ones → meters of the file exist → gate open. Each step can be repeated without
 //! doing anything twice, so whatever fails for now, everything is tried again; and a start after an orderly stop finds
 //! nothing to do. The door takes events meanwhile.
@@ -22,7 +22,7 @@ use crate::ports::line::Wait;
 use crate::ports::usage_store::KnownMeter;
 use crate::store::database::{begin, commit};
 use crate::store::meters::StoredMeter;
-use crate::store::{CommitError, Transaction, meters, outbox};
+use crate::store::{CommitError, Transaction, event_log, meters, outbox};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +36,20 @@ const PAUSE_MAX_MS: u64 = 2_000;
 /// What is to be started.
 pub struct Parts {
     pub records: Arc<Records>,
+    /// The event log that the records go with.
+    pub event_log: EventLogId,
     /// The namespace that the API serves.
     pub namespace: String,
     /// Meters that have to be there, in that namespace.
     pub file_meters: Vec<MeterDraft>,
+}
+
+/// Tells one event log from another.
+#[derive(Debug, Clone)]
+pub struct EventLogId {
+    pub id: String,
+    /// The records are this log's from now on, whichever they went with before.
+    pub take_over: bool,
 }
 
 /// Why weir cannot work with what it found. Ordered: the first that applies is reported.
@@ -53,6 +63,12 @@ pub enum StartupError {
     Commit(#[from] CommitError),
     #[error("the line is {events} events behind: the log is read first")]
     Behind { events: u64 },
+    #[error(
+        "the database goes with another data directory (its log is {theirs}, this one's {ours}): each would miss what the \
+         other publishes. Give this one a database of its own; or, when the other directory is gone for good, set \
+         database.take_over = true for one start"
+    )]
+    OtherLog { ours: String, theirs: String },
     #[error(
         "the data directory has meter {id} with the slug {slug}, the database another one; they do not belong together. \
          Start with the database that goes with this data directory, or with a new one of either"
@@ -70,7 +86,7 @@ impl StartupError {
             Self::Commit(CommitError::Refused(fault)) => fault.verdict == Verdict::Retry,
             // What a commit did that was not answered, the next try finds out.
             Self::Commit(CommitError::Unknown(_)) | Self::Publish(PublishError::Log(_)) | Self::Behind { .. } => true,
-            Self::SlugTwice { .. } => false,
+            Self::OtherLog { .. } | Self::SlugTwice { .. } => false,
             Self::File(error) => error.passes(),
         }
     }
@@ -114,8 +130,9 @@ pub async fn start(parts: &Parts, attach: impl AsyncFn() -> Result<(), Fault>) -
     }
 }
 
-async fn attempt(Parts { records, namespace, file_meters }: &Parts) -> Result<Ensured, StartupError> {
+async fn attempt(Parts { records, event_log, namespace, file_meters }: &Parts) -> Result<Ensured, StartupError> {
     records.database.migrate().await?;
+    claim(records, event_log).await?;
     records.publisher.publish().await?;
     match records.freshness.wait(None, Duration::from_millis(APPLY_WAIT_MAX_MS)).await {
         Wait::Reached => {}
@@ -123,6 +140,15 @@ async fn attempt(Parts { records, namespace, file_meters }: &Parts) -> Result<En
     }
     reconcile(records, namespace).await?;
     Ok(meters_file::ensure(&records.meters, namespace, file_meters).await?)
+}
+
+/// Before anything is published: whose records are these?
+async fn claim(records: &Records, EventLogId { id, take_over }: &EventLogId) -> Result<(), StartupError> {
+    let mut client = records.database.client().await?;
+    let tx = begin(&mut client).await?;
+    let owner = event_log::claim(&tx, id, *take_over).await?;
+    commit(tx).await?;
+    if owner == *id { Ok(()) } else { Err(StartupError::OtherLog { ours: id.clone(), theirs: owner }) }
 }
 
 /// Afterwards log and database know the same meters.

@@ -1,11 +1,12 @@
 //! The store: business records in PostgreSQL. One file per table, and all SQL of weir lives here.
 //!
 //! A caller takes a [`Client`] from the [`Database`], reads with it, or begins a [`Transaction`] and writes. Every
-//! table carries the namespace. Time is a parameter; no statement asks the server what time it is. Every driver error
+//! table of records carries the namespace. Time is a parameter; no statement asks the server what time it is. Every driver error
 //! becomes a [`Fault`](crate::domain::fault::Fault) in `sql.rs`.
 
 pub mod audit;
 pub mod database;
+pub mod event_log;
 pub mod idempotency;
 pub mod meters;
 mod migrate;

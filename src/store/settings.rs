@@ -14,6 +14,8 @@ pub struct Settings {
     pub url: Option<Url>,
     /// Certificates (PEM) to trust besides the machine's own.
     pub tls_root_certificate: Option<PathBuf>,
+    /// Take records over that go with another event log, whose data directory is gone for good.
+    pub take_over: bool,
     /// Most connections held at once.
     pub pool_connections_max: usize,
     /// How long a new connection may take, in milliseconds.
@@ -29,6 +31,7 @@ impl Default for Settings {
         Self {
             url: None,
             tls_root_certificate: None,
+            take_over: false,
             pool_connections_max: 10,
             connect_timeout_ms: 5_000,
             statement_timeout_ms: 10_000,

@@ -125,6 +125,23 @@ async fn a_log_and_a_database_that_do_not_belong_together_are_refused() {
 }
 
 #[tokio::test]
+async fn records_of_another_log_are_left_alone_unless_they_are_to_be_taken_over() {
+    let scene = Scene::open().await;
+    let stranger = Scene::over(World::new(NOW), scene.records.database.clone(), Default::default());
+    let start = async |take_over| {
+        let event_log = EventLogId { id: "another".to_string(), take_over };
+        start(&Parts { event_log, ..stranger.parts(vec![]) }, async || Ok(())).await
+    };
+    let refused = start(false).await.unwrap_err();
+    assert!(matches!(&refused, StartupError::OtherLog { ours, .. } if ours == "another"), "{refused}");
+    assert!(stranger.records.gate.check().is_err());
+    start(true).await.unwrap();
+    start(false).await.unwrap();
+    let refused = scene.again().start(vec![]).await.unwrap_err();
+    assert!(matches!(refused, StartupError::OtherLog { .. }), "{refused}");
+}
+
+#[tokio::test]
 async fn meters_of_the_file_are_created_once_and_a_difference_ends_the_start() {
     let scene = Scene::closed().await;
     let ensured = start(&scene.parts(vec![draft("a"), draft("b")]), async || Ok(())).await.unwrap();

@@ -6,7 +6,7 @@ use crate::domain::metering::meter::MeterDraft;
 use crate::services::audit::{AuditEntry, AuditQuery};
 use crate::services::meters::{Settings, StoredMeter};
 use crate::services::records::{Foundation, Records};
-use crate::services::startup::{self, Parts};
+use crate::services::startup::{self, EventLogId, Parts};
 use crate::services::writes::{Caller, IdempotencyKey, Kept};
 use crate::store::{Database, tests};
 use std::collections::BTreeMap;
@@ -52,7 +52,8 @@ impl Scene {
     }
 
     pub fn parts(&self, file_meters: Vec<MeterDraft>) -> Parts {
-        Parts { records: self.records.clone(), namespace: "default".to_string(), file_meters }
+        let event_log = EventLogId { id: "the world's".to_string(), take_over: false };
+        Parts { records: self.records.clone(), event_log, namespace: "default".to_string(), file_meters }
     }
 
     pub async fn start(&self, file_meters: Vec<MeterDraft>) -> Result<(), startup::StartupError> {

@@ -4,7 +4,7 @@ use crate::store::Database;
 use crate::store::tests::{attached, count, one, settings};
 
 /// One row of every table, by the migration that made the table. A new table goes here as well.
-const ROWS: [(i32, &str, &str); 5] = [
+const ROWS: [(i32, &str, &str); 6] = [
     (
         1,
         "meters",
@@ -30,6 +30,7 @@ const ROWS: [(i32, &str, &str); 5] = [
         "INSERT INTO audit (namespace, id, at, actor, request_id, operation, entity_kind, entity_id) \
          VALUES ('default', '04', '2025-01-01', 'a', 'r', 'meter.create', 'meter', '01')",
     ),
+    (6, "event_log", "INSERT INTO event_log (id) VALUES ('05')"),
 ];
 
 const TABLES: &str = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'";
