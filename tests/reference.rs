@@ -1,4 +1,5 @@
-//! Meters, dedupe and windows against the reference model, on random streams through real HTTP.
+//! Meters, dedupe, windows and lists against the reference model, on random streams through real HTTP: each question
+//! goes one of the ways that there are to ask it, by chance.
 //!
 //! The clock is moved by hand, thresholds are small: within one run memory is sealed and merged, minute rows are
 //! dropped, ids expire, blocks are read and segments deleted, meters come and go under load, and weir is started
@@ -8,8 +9,10 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use support::ask::{self, WAYS, Way};
 use support::client::Client;
 use support::clock::ManualClock;
+use support::lists::{self, List};
 use support::model::{self, Event, Meter};
 use support::stream::{self, Stream};
 use weir::app::{Settings, Weir};
@@ -19,20 +22,29 @@ const DAY_NS: i64 = 86_400_000_000_000;
 const START_NS: i64 = 1_740_009_600_000_000_000;
 const STEPS: u32 = 40;
 const EVENTS_A_STEP: usize = 120;
-const QUERIES_A_STEP: usize = 12;
+const QUERIES_A_STEP: usize = 10;
 
 struct Run {
     clock: Arc<ManualClock>,
     settings: Settings,
     weir: Option<Weir>,
     stream: Stream,
-    /// slug → meter; the live ones.
-    meters: BTreeMap<String, Meter>,
+    /// slug → id and meter; the live ones.
+    meters: BTreeMap<String, (String, Meter)>,
     /// Deleted ones: id, meter, and how many events had come by then.
     gone: Vec<(String, Meter, usize)>,
     /// Counters over all starts: a restart begins at 0.
     seen: Counted,
-    rows: usize,
+    compared: Compared,
+}
+
+/// What was compared with the model.
+#[derive(Debug, Default)]
+struct Compared {
+    rows: BTreeMap<Way, usize>,
+    values: usize,
+    counts: usize,
+    listed: usize,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +82,7 @@ impl Run {
             meters: BTreeMap::new(),
             gone: Vec::new(),
             seen: Counted::default(),
-            rows: 0,
+            compared: Compared::default(),
         };
         run.start();
         run
@@ -109,15 +121,14 @@ impl Run {
         let body = stream::create_body(meter);
         let answer = self.client().post("/api/v1/meters", "application/json", body.as_bytes()).expect("weir runs");
         assert_eq!(answer.status, 201, "{body}: {}", answer.body);
-        self.meters.insert(meter.slug.clone(), meter.clone());
+        let id = answer.json()["id"].as_str().expect("meters have ids").to_string();
+        self.meters.insert(meter.slug.clone(), (id, meter.clone()));
     }
 
     fn delete(&mut self, slug: &str) {
-        let known = self.client().get(&format!("/api/v1/meters/{slug}")).expect("weir runs").json();
         let answer = self.client().delete(&format!("/api/v1/meters/{slug}")).expect("weir runs");
         assert_eq!(answer.status, 204, "{slug}: {}", answer.body);
-        let meter = self.meters.remove(slug).expect("only live meters are deleted");
-        let id = known["id"].as_str().expect("meters have ids").to_string();
+        let (id, meter) = self.meters.remove(slug).expect("only live meters are deleted");
         self.gone.push((id, meter, self.stream.events.len()));
     }
 
@@ -131,28 +142,65 @@ impl Run {
         }
     }
 
+    fn now_ns(&self) -> i128 {
+        i128::from(self.clock.nanos())
+    }
+
     fn compare(&mut self, seed: u64) {
         let counted = model::winners(&self.stream.events, 35 * i128::from(DAY_NS));
-        let meters: Vec<Meter> = self.meters.values().cloned().collect();
+        let meters: Vec<(String, Meter)> = self.meters.values().cloned().collect();
         for _ in 0..QUERIES_A_STEP {
-            let meter = self.stream.draw.pick(&meters).clone();
-            let query = stream::query(&mut self.stream.draw, &meter, i128::from(self.clock.nanos()));
-            let expected = model::answer(&counted, &meter, &query);
-            let answered = self.client().usage(&meter.slug, &query);
-            assert_eq!(answered, expected, "seed {seed}: {} asked {query:?}", meter.slug);
-            self.rows += expected.len();
+            let (id, meter) = self.stream.draw.pick(&meters).clone();
+            self.compare_usage(seed, &id, &meter, &counted);
         }
         for (id, meter, events) in self.gone.clone() {
-            let query = stream::query(&mut self.stream.draw, &meter, i128::from(self.clock.nanos()));
             let counted = model::winners(&self.stream.events[..events], 35 * i128::from(DAY_NS));
-            let expected = model::answer(&counted, &meter, &query);
-            let answered = self.client().usage(&id, &query);
-            assert_eq!(answered, expected, "seed {seed}: deleted {} asked {query:?}", meter.slug);
+            self.compare_usage(seed, &id, &meter, &counted);
         }
+        let (_, meter) = self.stream.draw.pick(&meters).clone();
+        self.compare_values(seed, &meter, &counted);
+        self.compare_lists(seed, &counted);
+    }
+
+    fn compare_usage(&mut self, seed: u64, id: &str, meter: &Meter, counted: &[Event]) {
+        let (client, now_ns, draw) = (self.client(), self.now_ns(), &mut self.stream.draw);
+        let query = stream::query(draw, meter, now_ns);
+        let expected = model::answer(counted, meter, &query);
+        let (way, answered) = ask::usage(&client, draw, id, &query);
+        assert_eq!(answered, expected, "seed {seed}: {} asked by {way:?}: {query:?}", meter.slug);
+        *self.compared.rows.entry(way).or_default() += expected.len();
+    }
+
+    fn compare_values(&mut self, seed: u64, meter: &Meter, counted: &[Event]) {
+        let (client, now_ns, draw) = (self.client(), self.now_ns(), &mut self.stream.draw);
+        let (from_ns, to_ns) = lists::period(draw, now_ns);
+        for dimension in [None].into_iter().chain(meter.dimensions.keys().map(|name| Some(name.as_str()))) {
+            // Without a period, the values of a dimension are those of the last day.
+            let default_ns = dimension.filter(|_| to_ns.is_none()).map(|_| now_ns - i128::from(DAY_NS));
+            let expected = model::values(counted, meter, dimension, from_ns.or(default_ns), to_ns);
+            let answered = lists::values(&client, meter, dimension, (from_ns, to_ns));
+            assert_eq!(answered, expected, "seed {seed}: {} {dimension:?} {from_ns:?} {to_ns:?}", meter.slug);
+            self.compared.values += expected.len();
+        }
+        let expected = model::event_counts(counted, now_ns - now_ns.rem_euclid(i128::from(DAY_NS)));
+        assert_eq!(lists::event_counts(&client), expected, "seed {seed}");
+        self.compared.counts += expected.len();
+    }
+
+    fn compare_lists(&mut self, seed: u64, counted: &[Event]) {
+        let (client, now_ns, draw) = (self.client(), self.now_ns(), &mut self.stream.draw);
+        let list = *draw.pick(&[List::V2, List::V3]);
+        let (query, limit) = (lists::query(draw, list, now_ns), 1 + draw.below(100) as usize);
+        let expected = model::listed(counted, &query);
+        let (shown, all) = lists::pages(&client, list, &query, limit);
+        let expected_here = if all { &expected[..] } else { &expected[..shown.len().min(expected.len())] };
+        let expected_here: Vec<lists::Shown> = expected_here.iter().map(|event| lists::Shown::from(*event)).collect();
+        assert_eq!(shown, expected_here, "seed {seed}: {list:?} {query:?} by {limit}");
+        self.compared.listed += shown.len();
     }
 }
 
-fn run(seed: u64) -> (Counted, usize) {
+fn run(seed: u64) -> (Counted, Compared) {
     let dir = tempfile::tempdir().expect("a directory");
     let mut run = Run::new(seed, &dir.path().join("data"));
     let all = stream::meters();
@@ -182,19 +230,24 @@ fn run(seed: u64) -> (Counted, usize) {
         run.clock.advance(hours * DAY_NS / 24 + run.stream.draw.below(3_600_000) as i64 * 1_000_000);
     }
     run.count();
-    let (seen, rows) = (std::mem::take(&mut run.seen), run.rows);
+    let (seen, compared) = (std::mem::take(&mut run.seen), std::mem::take(&mut run.compared));
     run.weir.take().expect("it runs").stop().unwrap_or_else(|error| panic!("{error}"));
-    (seen, rows)
+    (seen, compared)
 }
 
 #[test]
 fn every_answer_is_the_reference_models_to_the_last_digit() {
     let seed = support::seed("reference");
     for round in 0..u64::from(support::rounds(3)) {
-        let (seen, rows) = run(seed.wrapping_add(round));
-        println!("reference: seed {}: {rows} rows compared, {seen:?}", seed.wrapping_add(round));
+        let (seen, compared) = run(seed.wrapping_add(round));
+        println!("reference: seed {}: {compared:?}, {seen:?}", seed.wrapping_add(round));
+        for way in WAYS {
+            assert!(compared.rows.get(&way).is_some_and(|rows| *rows > 0), "no rows compared by {way:?}");
+        }
         let all = [
-            ("rows compared", rows as u64),
+            ("values compared", compared.values as u64),
+            ("event counts compared", compared.counts as u64),
+            ("listed events compared", compared.listed as u64),
             ("seals", seen.seals),
             ("merges", seen.merges),
             ("hour rows", seen.hour_rows),

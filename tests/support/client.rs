@@ -95,8 +95,19 @@ pub fn encode(text: &str) -> String {
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-fn parameters(query: &Query) -> String {
-    let instant = |ns: i128| encode(&jiff::Timestamp::from_nanosecond(ns).expect("of this era").to_string());
+/// RFC 3339, to be put into a URL or a body.
+pub fn instant(ns: i128) -> String {
+    jiff::Timestamp::from_nanosecond(ns).expect("of this era").to_string()
+}
+
+/// The instant of an RFC 3339 time, in nanoseconds since 1970.
+pub fn nanos(text: &str) -> i128 {
+    text.parse::<jiff::Timestamp>().expect("an RFC 3339 time").as_nanosecond()
+}
+
+/// A usage query as the parameters of a GET.
+pub fn parameters(query: &Query) -> String {
+    let instant = |ns: i128| encode(&instant(ns));
     let mut parts = Vec::new();
     parts.extend(query.from_ns.map(|ns| format!("from={}", instant(ns))));
     parts.extend(query.to_ns.map(|ns| format!("to={}", instant(ns))));
@@ -112,8 +123,8 @@ fn parameters(query: &Query) -> String {
     parts.join("&")
 }
 
-/// Rows of a query's answer; values as the text on the wire.
-fn rows(body: &str) -> Vec<Row> {
+/// Rows of an answer of v1; values as the text on the wire.
+pub fn rows(body: &str) -> Vec<Row> {
     #[derive(serde::Deserialize)]
     struct Wire {
         data: Vec<WireRow>,
@@ -128,10 +139,9 @@ fn rows(body: &str) -> Vec<Row> {
         group_by: BTreeMap<String, String>,
     }
     let wire: Wire = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
-    let instant = |text: &str| -> i128 { text.parse::<jiff::Timestamp>().expect("an RFC 3339 time").as_nanosecond() };
     let row = |row: WireRow| Row {
-        start_ns: instant(&row.window_start),
-        end_ns: instant(&row.window_end),
+        start_ns: nanos(&row.window_start),
+        end_ns: nanos(&row.window_end),
         subject: row.subject,
         groups: row.group_by.into_iter().filter(|(name, _)| name != "subject").collect(),
         value: row.value.get().to_string(),

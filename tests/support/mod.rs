@@ -1,8 +1,10 @@
 //! What the integration tests share: a seed, a weir to talk to, and the reference model.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod ask;
 pub mod client;
 pub mod clock;
+pub mod lists;
 pub mod model;
 pub mod postgres;
 pub mod process;

@@ -112,16 +112,21 @@ pub struct Event {
 impl Event {
     pub fn render(&self) -> String {
         let time = Timestamp::from_nanosecond(self.time_ns).expect("a time of this era");
-        let members = self.data.iter().filter_map(|(name, value)| Some(format!("\"{name}\":{}", value.render()?)));
         format!(
             "{{\"specversion\":\"1.0\",\"id\":\"{}\",\"source\":\"{}\",\"type\":\"{}\",\"subject\":\"{}\",\
-             \"time\":\"{time}\",\"data\":{{{}}}}}",
+             \"time\":\"{time}\",\"data\":{}}}",
             self.id,
             self.source,
             self.event_type,
             self.subject,
-            members.collect::<Vec<_>>().join(",")
+            self.render_data()
         )
+    }
+
+    /// `data` as it is sent, and as it must come back.
+    pub fn render_data(&self) -> String {
+        let members = self.data.iter().filter_map(|(name, value)| Some(format!("\"{name}\":{}", value.render()?)));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
     }
 
     fn member(&self, name: &str) -> &Json {
@@ -240,6 +245,37 @@ pub fn event_counts(events: &[Event], from_ns: i128) -> BTreeMap<String, u64> {
         *counts.entry(event.subject.clone()).or_default() += 1;
     }
     counts
+}
+
+/// What a list asks of an event, and how it is ordered. All that is set must hold.
+#[derive(Debug, Clone, Default)]
+pub struct ListQuery {
+    pub subjects: Option<Vec<String>>,
+    pub event_type: Option<String>,
+    pub not_source: Option<String>,
+    pub time_from_ns: Option<i128>,
+    pub accepted_before_ns: Option<i128>,
+    /// Ordered by when it was accepted, not by when it happened.
+    pub by_acceptance: bool,
+    pub ascending: bool,
+}
+
+/// The events of a list, all of them, in its order: by their instant, then by position. `events` are those that count.
+pub fn listed<'a>(events: &'a [Event], query: &ListQuery) -> Vec<&'a Event> {
+    let passes = |event: &&Event| {
+        query.subjects.as_ref().is_none_or(|subjects| subjects.contains(&event.subject))
+            && query.event_type.as_ref().is_none_or(|event_type| event.event_type == *event_type)
+            && query.not_source.as_ref().is_none_or(|source| event.source != *source)
+            && query.time_from_ns.is_none_or(|from| event.time_ns >= from)
+            && query.accepted_before_ns.is_none_or(|before| event.accepted_ns < before)
+    };
+    let mut listed: Vec<&Event> = events.iter().filter(passes).collect();
+    // A stable sort: equal instants stay in the order of positions.
+    listed.sort_by_key(|event| if query.by_acceptance { event.accepted_ns } else { event.time_ns });
+    if !query.ascending {
+        listed.reverse();
+    }
+    listed
 }
 
 fn concerned(event: &Event, meter: &Meter, query: &Query) -> bool {
