@@ -156,9 +156,11 @@ impl Run {
         for (id, meter, events) in self.gone.clone() {
             let counted = model::winners(&self.stream.events[..events], 35 * i128::from(DAY_NS));
             self.compare_usage(seed, &id, &meter, &counted);
+            self.compare_values(seed, &id, &meter, &counted);
         }
-        let (_, meter) = self.stream.draw.pick(&meters).clone();
-        self.compare_values(seed, &meter, &counted);
+        let (id, meter) = self.stream.draw.pick(&meters).clone();
+        self.compare_values(seed, &id, &meter, &counted);
+        self.compare_event_counts(seed, &counted);
         self.compare_lists(seed, &counted);
     }
 
@@ -171,17 +173,21 @@ impl Run {
         *self.compared.rows.entry(way).or_default() += expected.len();
     }
 
-    fn compare_values(&mut self, seed: u64, meter: &Meter, counted: &[Event]) {
+    fn compare_values(&mut self, seed: u64, id: &str, meter: &Meter, counted: &[Event]) {
         let (client, now_ns, draw) = (self.client(), self.now_ns(), &mut self.stream.draw);
         let (from_ns, to_ns) = lists::period(draw, now_ns);
         for dimension in [None].into_iter().chain(meter.dimensions.keys().map(|name| Some(name.as_str()))) {
             // Without a period, the values of a dimension are those of the last day.
             let default_ns = dimension.filter(|_| to_ns.is_none()).map(|_| now_ns - i128::from(DAY_NS));
             let expected = model::values(counted, meter, dimension, from_ns.or(default_ns), to_ns);
-            let answered = lists::values(&client, meter, dimension, (from_ns, to_ns));
+            let answered = lists::values(&client, id, dimension, (from_ns, to_ns));
             assert_eq!(answered, expected, "seed {seed}: {} {dimension:?} {from_ns:?} {to_ns:?}", meter.slug);
             self.compared.values += expected.len();
         }
+    }
+
+    fn compare_event_counts(&mut self, seed: u64, counted: &[Event]) {
+        let (client, now_ns) = (self.client(), self.now_ns());
         let expected = model::event_counts(counted, now_ns - now_ns.rem_euclid(i128::from(DAY_NS)));
         assert_eq!(lists::event_counts(&client), expected, "seed {seed}");
         self.compared.counts += expected.len();

@@ -2,7 +2,7 @@
 
 use super::Draw;
 use super::client::{Client, encode, instant, nanos};
-use super::model::{Event, ListQuery, Meter};
+use super::model::{Event, ListQuery};
 use super::stream::{SUBJECTS, TYPES};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -19,17 +19,17 @@ pub fn period(draw: &mut Draw, now_ns: i128) -> (Option<i128>, Option<i128>) {
     (draw.chance(60).then_some(from), draw.chance(60).then_some(to))
 }
 
-/// A meter's subjects, or the values of a dimension.
+/// A meter's subjects, or the values of a dimension; the meter by its id.
 pub fn values(
     client: &Client,
-    meter: &Meter,
+    id: &str,
     dimension: Option<&str>,
     (from_ns, to_ns): (Option<i128>, Option<i128>),
 ) -> Vec<String> {
     let what = dimension.map_or("subjects".to_string(), |name| format!("group-by/{name}/values"));
     let bound = |name: &str, ns: Option<i128>| ns.map(|ns| format!("{name}={}", encode(&instant(ns))));
     let bounds: Vec<String> = [bound("from", from_ns), bound("to", to_ns)].into_iter().flatten().collect();
-    let path = format!("/api/v1/meters/{}/{what}?{}", meter.slug, bounds.join("&"));
+    let path = format!("/api/v1/meters/{id}/{what}?{}", bounds.join("&"));
     let answer = client.get(&path).expect("weir runs");
     assert_eq!(answer.status, 200, "{path}: {}", answer.body);
     serde_json::from_str(&answer.body).expect("a list of texts")
