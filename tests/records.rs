@@ -310,6 +310,10 @@ fn number(url: &str, sql: &str) -> i64 {
 fn a_meter_that_was_committed_when_weir_was_killed_is_published_by_the_next_start() {
     const OPEN_ROWS: &str = "SELECT count(*) FROM outbox";
     const LATE_METERS: &str = "SELECT count(*) FROM meters WHERE slug = 'late'";
+    const WAITING: &str = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let waiting = format!("SELECT count(*) {WAITING}");
+    let end_waiting = format!("SELECT count(pg_terminate_backend(pid)) {WAITING}");
     let dir = tempfile::tempdir().expect("a directory");
     let (data, url) = (dir.path().join("data"), database());
     let start = Start::default().set("WEIR_DATABASE__URL", &url);
@@ -324,14 +328,19 @@ fn a_meter_that_was_committed_when_weir_was_killed_is_published_by_the_next_star
         std::thread::scope(|scope| {
             let asked = scope.spawn(|| client.post_with("/api/v1/meters", &keyed, late.as_bytes()));
             wait_until("it is committed", || number(OPEN_ROWS) == 1);
+            wait_until("it waits to be published", || number(&waiting) == 1);
             assert_eq!(number(LATE_METERS), 1);
             assert_eq!(client.get("/api/v1/meters/late/query").expect("weir runs").status, 404, "not in effect yet");
             process.kill();
             asked.join().expect("no panic").expect_err("weir was gone before it could answer");
         });
+        // The server has not noticed yet that the killed weir's publisher is gone.
+        assert_eq!(number(&end_waiting), 1);
+        wait_until("nobody waits to publish", || number(&waiting) == 0);
         let mut process = Process::spawn(&data, &start);
         process.wait_ready();
         send(&process.client, 100, 100);
+        wait_until("the next weir waits to publish", || number(&waiting) == 1);
         for path in ["/health/records", "/api/v1/meters", "/api/v1/meters/late/query", "/api/v1/meters/early/query"] {
             let answer = process.client.get(path).expect("weir runs");
             assert_eq!(answer.status, 503, "{path} before the open row is published: {}", answer.body);
