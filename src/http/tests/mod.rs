@@ -9,6 +9,9 @@ mod meters;
 mod operators;
 mod query;
 mod subjects;
+mod v3_events;
+mod v3_meters;
+mod v3_query;
 mod values;
 
 use super::*;

@@ -35,7 +35,8 @@ async fn three() -> Arc<World> {
     let event = |id: &str, time: &str, subject: &str| {
         with(id, json!({"time": format!("2025-03-01T{time}Z"), "subject": subject, "source": format!("s/{id}")}))
     };
-    accept(&world, [event("a", "10:00:02", "acme"), event("b", "10:00:01", "Beta"), event("c", "10:00:00", "acme")]).await;
+    accept(&world, [event("a", "10:00:02", "acme"), event("b", "10:00:01", "Beta"), event("c", "10:00:00", "acme")])
+        .await;
     world
 }
 
@@ -76,7 +77,8 @@ async fn an_empty_page_has_no_ends() {
 async fn data_is_shown_as_it_came_and_extensions_of_v1_are_not() {
     let world = world();
     accept(&world, [with("null", json!({"data": null})), with("none", json!({}))]).await;
-    let digits = r#"{"specversion":"1.0","id":"n","source":"s","type":"t","subject":"x","data":{"n": 1.00e2},"traceid":"7"}"#;
+    let digits =
+        r#"{"specversion":"1.0","id":"n","source":"s","type":"t","subject":"x","data":{"n": 1.00e2},"traceid":"7"}"#;
     assert_eq!(post(&world, "/api/v1/events", ONE, digits).await.status, 204);
     let text = get(&world, &format!("{PATH}?sort=ingested_at%20asc")).await.text;
     assert!(text.contains("\"data\":null,\"datacontenttype\":\"application/json\",\"id\":\"null\""), "{text}");
@@ -146,7 +148,10 @@ async fn what_cannot_be_asked_is_told_by_parameter() {
         let answer = get(&world, &format!("{PATH}?{query}")).await;
         assert_eq!(answer.status, 400, "{query}: {}", answer.text);
         let told = &answer.json()["invalid_parameters"][0];
-        assert_eq!((&told["field"], &told["reason"], &told["source"]), (&json!(field), &json!(reason), &json!("query")));
+        assert_eq!(
+            (&told["field"], &told["reason"], &told["source"]),
+            (&json!(field), &json!(reason), &json!("query"))
+        );
         assert_eq!(answer.json()["type"], "https://kongapi.info/konnect/bad-request");
     }
 }
@@ -155,7 +160,10 @@ async fn what_cannot_be_asked_is_told_by_parameter() {
 async fn unknown_customers_and_empty_texts_are_told_in_the_dialect_of_v1() {
     let world = world();
     for (query, detail) in [
-        (format!("filter[customer_id][oeq]={ID}"), format!("validation error: customers not found in namespace default: {ID}")),
+        (
+            format!("filter[customer_id][oeq]={ID}"),
+            format!("validation error: customers not found in namespace default: {ID}"),
+        ),
         ("filter[id][eq]=".to_string(), "validation error: filter is invalid: format mismatch".to_string()),
     ] {
         let answer = get(&world, &format!("{PATH}?{query}")).await;
@@ -256,7 +264,10 @@ async fn every_bad_event_is_named_by_field_and_rule() {
         let told = answer.json()["invalid_parameters"].clone();
         assert_eq!(answer.status, 400, "{body}");
         assert_eq!(told.as_array().unwrap().len(), 1, "{told}");
-        assert_eq!((&told[0]["field"], &told[0]["rule"], &told[0]["source"]), (&json!(field), &json!(rule), &json!("")));
+        assert_eq!(
+            (&told[0]["field"], &told[0]["rule"], &told[0]["source"]),
+            (&json!(field), &json!(rule), &json!(""))
+        );
     }
     let several = post(&world, PATH, BATCH, json!([{}, event("1"), {"a": 1}]).to_string()).await;
     assert_eq!(several.json()["invalid_parameters"].as_array().unwrap().len(), 11);

@@ -66,7 +66,8 @@ async fn a_meter_is_created_shown_changed_and_deleted() {
 #[actix_web::test]
 async fn an_object_is_shown_for_what_v1_left_out() {
     let house = House::new().await;
-    let counts = json!({"slug": "c", "aggregation": "COUNT", "eventType": "job", "metadata": {"note": "two words", "env": "x"}});
+    let counts =
+        json!({"slug": "c", "aggregation": "COUNT", "eventType": "job", "metadata": {"note": "two words", "env": "x"}});
     assert_eq!(house.post("/api/v1/meters", counts).await.status, 201);
     let shown = house.get(PATH).await.json()["data"][0].clone();
     assert_eq!((&shown["dimensions"], &shown["labels"]), (&json!({}), &json!({"env": "x"})));
@@ -89,7 +90,11 @@ async fn what_breaks_the_schema_is_told_by_field_and_rule() {
         let answer = house.post(PATH, body.clone()).await;
         assert_eq!(answer.status, 400, "{body}");
         let told = &answer.json()["invalid_parameters"][0];
-        assert_eq!((&told["field"], &told["rule"], &told["source"]), (&json!(field), &json!(rule), &json!("")), "{body}");
+        assert_eq!(
+            (&told["field"], &told["rule"], &told["source"]),
+            (&json!(field), &json!(rule), &json!("")),
+            "{body}"
+        );
     }
     let both = house.post(PATH, request(json!({"name": null, "key": null}))).await;
     assert_eq!(both.json()["invalid_parameters"].as_array().unwrap().len(), 2);
@@ -127,7 +132,10 @@ async fn a_key_is_taken_once_and_a_request_is_done_once() {
     let house = House::new().await;
     create(&house, create_request("jobs")).await;
     let answer = house.post(PATH, create_request("jobs")).await;
-    assert_eq!((answer.status, answer.detail().as_str()), (409, "conflict error: meter with the same slug already exists"));
+    assert_eq!(
+        (answer.status, answer.detail().as_str()),
+        (409, "conflict error: meter with the same slug already exists")
+    );
     let keyed = |request: Value| {
         let request = TestRequest::post().uri(PATH).insert_header(("idempotency-key", "k")).set_json(request);
         house.ask(request)
@@ -213,7 +221,10 @@ async fn what_cannot_be_asked_of_a_list_is_told_by_parameter() {
         let answer = house.get(&format!("{PATH}?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");
         let told = &answer.json()["invalid_parameters"][0];
-        assert_eq!((&told["field"], &told["reason"], &told["source"]), (&json!(field), &json!(reason), &json!("query")));
+        assert_eq!(
+            (&told["field"], &told["reason"], &told["source"]),
+            (&json!(field), &json!(reason), &json!("query"))
+        );
     }
 }
 
@@ -226,7 +237,8 @@ async fn the_document_can_be_had_in_both_forms() {
     assert!(json.json()["paths"]["/openmeter/meters/{meterId}/query"]["post"].is_object());
     let yaml = house.get("/api/v3/openapi.yaml").await;
     assert_eq!((yaml.status, yaml.header("content-type")), (200, "application/yaml"));
-    assert!(yaml.text.starts_with("openapi: 3.1.0\n"), "{}", &yaml.text[..80]);
+    let same: Value = serde_saphyr::from_str(&yaml.text).unwrap();
+    assert_eq!(same["paths"].as_object().unwrap().len(), json.json()["paths"].as_object().unwrap().len());
 }
 
 #[actix_web::test]
