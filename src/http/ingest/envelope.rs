@@ -209,10 +209,10 @@ const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
 impl<'de> Envelope<'de> {
     fn take(&mut self, name: MemberName<'de>, raw: &'de RawValue, work: &mut Work<'_>) {
-        let closed = work.limits.attributes != Attributes::Open;
         let attribute = match name {
-            MemberName::Known(Attribute::DataBase64) if closed => return unknown(Attribute::DataBase64.name(), work),
-            MemberName::Other(name) if closed => return unknown(&name, work),
+            MemberName::Known(Attribute::DataBase64) if work.limits.attributes != Attributes::Open => {
+                return unknown(Attribute::DataBase64.name(), work);
+            }
             MemberName::Known(attribute) => attribute,
             MemberName::Other(name) => return self.take_extension(name, raw.get(), work),
         };
@@ -263,6 +263,9 @@ impl<'de> Envelope<'de> {
     }
 
     fn take_extension(&mut self, name: Cow<'de, str>, raw: &'de str, work: &mut Work<'_>) {
+        if work.limits.attributes != Attributes::Open {
+            return unknown(&name, work);
+        }
         if self.extensions.len() >= work.limits.extensions_max {
             let message = format!("is one extension attribute too many; at most {}", work.limits.extensions_max);
             return work.fault(&name, Code::InvalidExtension, message);
@@ -279,10 +282,10 @@ impl<'de> Envelope<'de> {
     /// Every attribute has been read: says what is missing, or appends the record.
     fn finish(self, work: &mut Work<'_>) {
         use Attribute::{Data, DataBase64, Id, Source, Specversion, Subject, Type};
-        let specversion = self.specversion.as_deref().or(work.limits.attributes.specversion());
+        let specversion = self.specversion.as_deref().or_else(|| work.limits.attributes.specversion());
+        let defaulted = |attribute| attribute == Specversion && specversion.is_some();
         for attribute in [Id, Source, Specversion, Type, Subject] {
-            let defaulted = attribute == Specversion && specversion.is_some();
-            if self.seen & (1 << attribute as u16) == 0 && !defaulted {
+            if self.seen & (1 << attribute as u16) == 0 && !defaulted(attribute) {
                 work.fault(attribute.name(), Code::MissingField, "is missing");
             }
         }

@@ -151,12 +151,12 @@ async fn an_id_that_nothing_has_is_not_found() {
     let house = House::new().await;
     create(&house, create_request("jobs")).await;
     let id = "01JN8T4Q6Z0000000000000MTR";
-    let unknown = house.get(&at(&id)).await;
+    let unknown = house.get(&at(id)).await;
     assert_eq!((unknown.status, unknown.detail()), (404, format!("not found error: meter not found: {id}")));
     assert_eq!(house.put(&at(id), json!({"name": "n"})).await.status, 404);
     assert_eq!(house.delete(&at(id)).await.status, 404);
     for other in ["jobs", &id.to_lowercase(), "x"] {
-        for answer in [house.get(&at(&other)).await, house.delete(&at(other)).await] {
+        for answer in [house.get(&at(other)).await, house.delete(&at(other)).await] {
             assert_eq!((answer.status, answer.detail().as_str()), (404, "The requested entity was not found"));
             assert_eq!(answer.json()["type"], "https://kongapi.info/konnect/not-found");
         }
