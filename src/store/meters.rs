@@ -113,14 +113,8 @@ pub async fn find(
     id_or_slug: &str,
     lock: Lock,
 ) -> Result<Option<StoredMeter>, Fault> {
-    if !sql::can_be_stored(id_or_slug) {
-        return Ok(None);
-    }
-    let find = match lock {
-        Lock::None => FIND,
-        Lock::ForUpdate => FIND_FOR_UPDATE,
-    };
-    sql::row(client, find, &[&namespace, &id_or_slug]).await?.as_ref().map(read).transpose()
+    let row = sql::named(client, (FIND, FIND_FOR_UPDATE), lock, namespace, id_or_slug).await?;
+    row.as_ref().map(read).transpose()
 }
 
 /// In order of creation.

@@ -1,5 +1,6 @@
 //! Running statements, and the one place where the driver's errors become faults.
 
+use super::Lock;
 use super::database::{Client, Transaction};
 use crate::domain::fault::{Fault, Verdict};
 use deadpool_postgres::{GenericClient, PoolError, TimeoutType};
@@ -31,6 +32,25 @@ pub async fn rows(client: &impl GenericClient, sql: &str, parameters: Parameters
 /// The one row, if there is one.
 pub async fn row(client: &impl GenericClient, sql: &str, parameters: Parameters<'_>) -> Result<Option<Row>, Fault> {
     Ok(rows(client, sql, parameters).await?.into_iter().next())
+}
+
+/// The row of a namespace under this id or name: read by `plain`, or by `locking` where it stays locked until the
+/// transaction ends.
+pub async fn named(
+    client: &impl GenericClient,
+    (plain, locking): (&str, &str),
+    lock: Lock,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Row>, Fault> {
+    if !can_be_stored(name) {
+        return Ok(None);
+    }
+    let find = match lock {
+        Lock::None => plain,
+        Lock::ForUpdate => locking,
+    };
+    row(client, find, &[&namespace, &name]).await
 }
 
 /// How many rows were changed.

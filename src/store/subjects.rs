@@ -88,14 +88,8 @@ pub async fn find(
     id_or_key: &str,
     lock: Lock,
 ) -> Result<Option<Subject>, Fault> {
-    if !sql::can_be_stored(id_or_key) {
-        return Ok(None);
-    }
-    let find = match lock {
-        Lock::None => FIND,
-        Lock::ForUpdate => FIND_FOR_UPDATE,
-    };
-    sql::row(client, find, &[&namespace, &id_or_key]).await?.as_ref().map(read).transpose()
+    let row = sql::named(client, (FIND, FIND_FOR_UPDATE), lock, namespace, id_or_key).await?;
+    row.as_ref().map(read).transpose()
 }
 
 /// The live subjects with one of these keys, by id.

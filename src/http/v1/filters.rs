@@ -120,20 +120,34 @@ pub trait Filter: Sized {
     }
 }
 
+/// An operator whose operand is a text.
+pub fn text<F: Filter<Condition = TextFilter>>(
+    operand: Option<String>,
+    of: fn(String) -> TextFilter,
+) -> Option<Operator<F>> {
+    operand.map(|text| Operator::Condition(not_empty(text).map(of)))
+}
+
+/// An operator whose operand is a list of texts.
+pub fn texts<F: Filter<Condition = TextFilter>>(
+    operand: Option<Vec<String>>,
+    of: fn(Vec<String>) -> TextFilter,
+) -> Option<Operator<F>> {
+    operand.map(|texts| {
+        let texts: Result<Vec<String>, _> = texts.into_iter().map(not_empty).collect();
+        Operator::Condition(texts.map(of))
+    })
+}
+
+/// An operator whose operands are filters.
+pub fn parts<F: Filter>(operand: Option<Vec<F>>, join: fn(Vec<F::Condition>) -> F::Condition) -> Option<Operator<F>> {
+    operand.map(|parts| Operator::Parts(parts, join))
+}
+
 impl Filter for FilterString {
     type Condition = TextFilter;
 
     fn operators(self) -> Vec<Operator<Self>> {
-        type Of<T> = fn(T) -> TextFilter;
-        let text =
-            |operand: Option<String>, of: Of<String>| operand.map(|text| Operator::Condition(not_empty(text).map(of)));
-        let texts = |operand: Option<Vec<String>>, of: Of<Vec<String>>| {
-            operand.map(|texts| {
-                let texts: Result<Vec<String>, _> = texts.into_iter().map(not_empty).collect();
-                Operator::Condition(texts.map(of))
-            })
-        };
-        let parts = |operand: Option<Vec<Self>>, join| operand.map(|parts| Operator::Parts(parts, join));
         let set = [
             text(self.eq, |text| TextFilter::In(vec![text])),
             text(self.ne, |text| TextFilter::NotIn(vec![text])),

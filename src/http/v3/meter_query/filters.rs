@@ -1,7 +1,7 @@
 //! Filters on a dimension, in JSON: `{"in": ["a", "b"]}`, `{"or": [{"contains": "gpt"}, …]}`. One operator per object.
 
 use crate::domain::metering::query::TextFilter;
-use crate::http::v1::filters::{Filter, FilterError, Operator, not_empty};
+use crate::http::v1::filters::{Filter, FilterError, Operator, parts, text, texts};
 use crate::http::v3::filter::containing;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -63,16 +63,6 @@ impl Filter for QueryFilterString {
     type Condition = TextFilter;
 
     fn operators(self) -> Vec<Operator<Self>> {
-        let text = |operand: Option<String>, of: fn(String) -> TextFilter| {
-            operand.map(|text| Operator::Condition(not_empty(text).map(of)))
-        };
-        let texts = |operand: Option<Vec<String>>, of: fn(Vec<String>) -> TextFilter| {
-            operand.map(|texts| {
-                let texts: Result<Vec<String>, _> = texts.into_iter().map(not_empty).collect();
-                Operator::Condition(texts.map(of))
-            })
-        };
-        let parts = |operand: Option<Vec<Self>>, join| operand.map(|parts| Operator::Parts(parts, join));
         let set = [
             text(self.eq, |text| TextFilter::In(vec![text])),
             text(self.neq, |text| TextFilter::NotIn(vec![text])),
