@@ -65,6 +65,8 @@ fn settings(data: &std::path::Path) -> Settings {
     settings.embedded.usage.seal_events_max = 150;
     settings.embedded.log.segment_bytes_max = 65_536;
     settings.embedded.ids.hot_ids_max = 100;
+    // A run covers a few days, so that some expire between any two starts.
+    settings.embedded.ids.run_ids_max = 400;
     settings.http.workers = 2;
     settings.database.url = Some(support::postgres::database().as_str().into());
     settings
