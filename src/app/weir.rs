@@ -19,18 +19,20 @@ use crate::http::{DoorState, HttpStats, Parts};
 use crate::pipeline;
 use crate::ports::event_log::LogSnapshot;
 use crate::ports::id_index::IndexSnapshot;
-use crate::ports::line::LineView;
+use crate::ports::line::{Forget, LineView};
 use crate::ports::usage_store::StoreSnapshot;
 use crate::ports::{Clock, EventLog, IdIndex, UsageStore};
 use crate::services::gate::Gate;
 use crate::services::records::{Foundation, Records};
 use crate::services::{meters_file, startup};
 use crate::store::Database;
+use async_trait::async_trait;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use ulid::Ulid;
 
 /// Exit code when the line gave up: what supervises weir starts it again.
 const GAVE_UP: i32 = 70;
@@ -276,6 +278,7 @@ fn records(
         log: embedded.log.clone(),
         store: embedded.usage.clone(),
         freshness: line.clone(),
+        forget: Arc::new(NoTrackers),
         clock,
         metering: settings.metering.clone(),
     })
@@ -309,6 +312,16 @@ fn door(
         settings: settings.http.clone(),
         namespace: settings.namespace.clone(),
     })
+}
+
+/// Remembers nothing, so that there is nothing to drop.
+struct NoTrackers;
+
+#[async_trait]
+impl Forget for NoTrackers {
+    async fn customers(&self, _: &str, _: &[Ulid]) {}
+    async fn subjects(&self, _: &str, _: &[String]) {}
+    async fn all(&self, _: &str) {}
 }
 
 fn file_meters(file: &Path) -> Result<Vec<MeterDraft>, String> {

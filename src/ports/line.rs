@@ -3,6 +3,7 @@
 use crate::domain::position::Frontier;
 use async_trait::async_trait;
 use std::time::Duration;
+use ulid::Ulid;
 
 /// What a reader learns when it has waited for a frontier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,21 @@ pub enum Wait {
 pub trait Freshness: Send + Sync {
     /// Waits until `target` is applied; `None`: the log's end as of now.
     async fn wait(&self, target: Option<Frontier>, at_most: Duration) -> Wait;
+}
+
+/// Drops what trackers remember of customers. Each call returns once no answer can come from the old state any more: a
+/// load that had begun before is thrown away. Called after every write that can alter a balance and before that write
+/// is answered, also when the commit's outcome is unknown.
+#[async_trait]
+pub trait Forget: Send + Sync {
+    /// Of these customers.
+    async fn customers(&self, namespace: &str, ids: &[Ulid]);
+
+    /// Of whoever owns these subjects.
+    async fn subjects(&self, namespace: &str, subjects: &[String]);
+
+    /// Of every customer: a meter or a feature changed.
+    async fn all(&self, namespace: &str);
 }
 
 /// Why the line is not healthy, in words an operator can act on; `None` when it is.

@@ -6,7 +6,7 @@ use super::meters::{self, Meters};
 use super::publisher::Publisher;
 use super::subjects::Subjects;
 use super::writes::Writes;
-use crate::ports::line::Freshness;
+use crate::ports::line::{Forget, Freshness};
 use crate::ports::{Clock, EventLog, UsageStore};
 use crate::store::Database;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub struct Foundation {
     pub log: Arc<dyn EventLog>,
     pub store: Arc<dyn UsageStore>,
     pub freshness: Arc<dyn Freshness>,
+    /// What trackers remember is dropped through it.
+    pub forget: Arc<dyn Forget>,
     pub clock: Arc<dyn Clock>,
     pub metering: meters::Settings,
 }
@@ -29,6 +31,7 @@ pub struct Records {
     pub gate: Arc<Gate>,
     pub database: Database,
     pub publisher: Arc<Publisher>,
+    pub forget: Arc<dyn Forget>,
     pub(super) store: Arc<dyn UsageStore>,
     pub(super) freshness: Arc<dyn Freshness>,
     pub(super) clock: Arc<dyn Clock>,
@@ -37,7 +40,7 @@ pub struct Records {
 impl Records {
     /// Closed until they are started.
     pub fn new(foundation: Foundation) -> Self {
-        let Foundation { database, log, store, freshness, clock, metering } = foundation;
+        let Foundation { database, log, store, freshness, forget, clock, metering } = foundation;
         let gate = Arc::new(Gate::default());
         let publisher = Arc::new(Publisher::new(database.clone(), log, freshness.clone()));
         let writes = Arc::new(Writes::new(database.clone(), clock.clone(), publisher.clone()));
@@ -48,6 +51,7 @@ impl Records {
             gate,
             database,
             publisher,
+            forget,
             store,
             freshness,
             clock,

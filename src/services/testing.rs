@@ -14,7 +14,7 @@ use crate::domain::position::{Frontier, Position, Range};
 use crate::domain::record::{Control, Kind, Quarantined, decode_control, decode_event, peek};
 use crate::domain::time::Instant;
 use crate::ports::event_log::{Append, AppendError, Appended, LogSlice, LogSnapshot, Verify};
-use crate::ports::line::{Freshness, LineSnapshot, LineView, Sickness, Wait};
+use crate::ports::line::{Forget, Freshness, LineSnapshot, LineView, Sickness, Wait};
 use crate::ports::usage_store::{
     ApplyError, KnownMeter, QuarantineEntry, ReadError, StoreSnapshot, StoredConflict, UsageAnswer,
 };
@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
+use ulid::Ulid;
 
 /// Everything at once.
 #[derive(Default)]
@@ -57,6 +58,8 @@ pub struct State {
     /// Backfills and removals.
     pub jobs: Vec<MeterJob>,
     pub waited_for: Option<Option<Frontier>>,
+    /// Whose trackers were dropped, in order: `customer <id>`, `subject <key>`, `all`.
+    pub forgotten: Vec<String>,
 }
 
 impl World {
@@ -77,6 +80,7 @@ impl World {
             log: self.clone(),
             store: self.clone(),
             freshness: self.clone(),
+            forget: self.clone(),
             clock: self.clone(),
             metering: meters::Settings::default(),
         });
@@ -325,6 +329,21 @@ impl Freshness for World {
             state.waited_for = Some(target);
             state.behind.map_or(Wait::Reached, |(events, seconds)| Wait::Behind { events, seconds })
         })
+    }
+}
+
+#[async_trait]
+impl Forget for World {
+    async fn customers(&self, _: &str, ids: &[Ulid]) {
+        self.with(|state| state.forgotten.extend(ids.iter().map(|id| format!("customer {id}"))));
+    }
+
+    async fn subjects(&self, _: &str, subjects: &[String]) {
+        self.with(|state| state.forgotten.extend(subjects.iter().map(|subject| format!("subject {subject}"))));
+    }
+
+    async fn all(&self, _: &str) {
+        self.with(|state| state.forgotten.push("all".to_string()));
     }
 }
 

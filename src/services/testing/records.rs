@@ -33,6 +33,7 @@ impl Scene {
             log: world.clone(),
             store: world.clone(),
             freshness: world.clone(),
+            forget: world.clone(),
             clock: world.clone(),
             metering,
         });
