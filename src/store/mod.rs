@@ -5,12 +5,14 @@
 //! becomes a [`Fault`](crate::domain::fault::Fault) in `sql.rs`.
 
 pub mod audit;
+pub mod customers;
 pub mod database;
 pub mod event_log;
 pub mod idempotency;
 pub mod meters;
 mod migrate;
 pub mod outbox;
+pub mod page;
 pub mod settings;
 mod sql;
 pub mod subjects;

@@ -4,7 +4,7 @@ use crate::store::Database;
 use crate::store::tests::{attached, count, one, settings};
 
 /// One row of every table, by the migration that made the table. A new table goes here as well.
-const ROWS: [(i32, &str, &str); 6] = [
+const ROWS: [(i32, &str, &str); 8] = [
     (
         1,
         "meters",
@@ -31,6 +31,17 @@ const ROWS: [(i32, &str, &str); 6] = [
          VALUES ('default', '04', '2025-01-01', 'a', 'r', 'meter.create', 'meter', '01')",
     ),
     (6, "event_log", "INSERT INTO event_log (id) VALUES ('05')"),
+    (
+        7,
+        "customers",
+        "INSERT INTO customers (namespace, id, key, name, metadata, created_at, updated_at) \
+         VALUES ('default', '06', 'acme', 'Acme', '{}', '2025-01-01', '2025-01-01')",
+    ),
+    (
+        7,
+        "customer_subjects",
+        "INSERT INTO customer_subjects (namespace, subject_key, customer_id) VALUES ('default', 'acme-eu', '06')",
+    ),
 ];
 
 const TABLES: &str = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'";
