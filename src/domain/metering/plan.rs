@@ -4,7 +4,7 @@
 //! example: a day in Kathmandu (+05:45) lasts from 18:15Z to 18:15Z. No UTC day fits, 23 UTC hours do (19:00Z to
 //! 18:00Z), and the edges are 45 minutes before and 15 after.
 
-use super::window::WindowSize;
+use super::window::{WindowSize, Windows};
 use crate::domain::time::{Instant, MINUTE_NS};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -30,23 +30,21 @@ pub struct Plan {
     pub raw: Vec<Range<i64>>,
 }
 
-/// Cuts `[from, to)`. `window` is `None` for one row over everything.
+/// Cuts `[from, to)`. `windows` is `None` for one row over everything.
 ///
 /// A stretch may span several windows; each of its buckets lies in one, the one its first minute lies in.
-pub fn plan(from: Instant, to: Instant, window: Option<(WindowSize, &TimeZone)>) -> Plan {
+pub fn plan(from: Instant, to: Instant, windows: Option<&Windows>) -> Plan {
     let mut plan = Plan::default();
     let span = from.nanos()..to.nanos();
-    match window {
+    match windows {
         _ if span.is_empty() => {}
         None => plan.cut(span, Coarsest::Day),
-        Some((size @ (WindowSize::Minute | WindowSize::Hour), zone)) => {
-            by_offset(span, zone, |part, offset_s| plan.cut(part, coarsest_in_clock_windows(size, offset_s)));
+        Some(Windows::Calendar(size @ (WindowSize::Minute | WindowSize::Hour), zone)) => {
+            by_offset(span, zone, |part, offset_s| plan.cut(part, coarsest_in_clock_windows(*size, offset_s)));
         }
         // Where the clocks are UTC's, local days and months are made of UTC days.
-        Some((_, zone)) if always_utc(&span, zone) => plan.cut(span, Coarsest::Day),
-        Some((size, zone)) => {
-            by_window(span, size, zone, |part| plan.cut(part, Coarsest::Day));
-        }
+        Some(Windows::Calendar(_, zone)) if always_utc(&span, zone) => plan.cut(span, Coarsest::Day),
+        Some(windows) => by_window(span, windows, |part| plan.cut(part, Coarsest::Day)),
     }
     plan
 }
@@ -83,12 +81,12 @@ fn by_offset(span: Range<i64>, zone: &TimeZone, mut part: impl FnMut(Range<i64>,
     part(start..span.end, zone.to_offset(timestamp(start)).seconds());
 }
 
-/// Calls `part` with each window, clipped to the span: at most some 130,000 days in all the years there are.
-fn by_window(span: Range<i64>, size: WindowSize, zone: &TimeZone, mut part: impl FnMut(Range<i64>)) {
+/// Calls `part` with each window, clipped to the span: at most some 130,000 days in all the years there are, or as many
+/// as there are cuts.
+fn by_window(span: Range<i64>, windows: &Windows, mut part: impl FnMut(Range<i64>)) {
     let mut start = span.start;
     while start < span.end {
-        let window = size.window_at(Instant::from_nanos(start), zone);
-        let end = window.end.nanos().min(span.end);
+        let end = windows.window_at(Instant::from_nanos(start)).end.nanos().min(span.end);
         assert!(start < end, "windows tile: one that contains {start} ends beyond it");
         part(start..end);
         start = end;
@@ -187,9 +185,33 @@ mod tests {
         i64::try_from(text.parse::<Timestamp>().unwrap().as_nanosecond()).unwrap()
     }
 
+    fn cuts(at: impl IntoIterator<Item = i64>) -> Windows {
+        Windows::Cuts(at.into_iter().map(Instant::from_nanos).collect())
+    }
+
+    #[test]
+    fn between_cuts_whole_days_and_hours_are_used() {
+        let ends = ["2025-03-01T00:00:00Z", "2025-03-04T02:30:00Z", "2025-03-06T00:00:00Z"].map(at);
+        let plan = plan(Instant::from_nanos(ends[0]), Instant::from_nanos(ends[2]), Some(&cuts(ends)));
+        let days = vec![
+            minutes("2025-03-01T00:00:00Z", "2025-03-04T00:00:00Z"),
+            minutes("2025-03-05T00:00:00Z", "2025-03-06T00:00:00Z"),
+        ];
+        let hours = vec![
+            minutes("2025-03-04T00:00:00Z", "2025-03-04T02:00:00Z"),
+            minutes("2025-03-04T03:00:00Z", "2025-03-05T00:00:00Z"),
+        ];
+        let minutes = vec![minutes("2025-03-04T02:00:00Z", "2025-03-04T03:00:00Z")];
+        assert_eq!(plan, Plan { days, hours, minutes, raw: vec![] });
+    }
+
     fn planned(from: &str, to: &str, size: Option<WindowSize>, name: &str) -> Plan {
         let zone = zone(name).unwrap();
-        plan(Instant::from_nanos(at(from)), Instant::from_nanos(at(to)), size.map(|size| (size, &zone)))
+        plan(
+            Instant::from_nanos(at(from)),
+            Instant::from_nanos(at(to)),
+            size.map(|size| Windows::Calendar(size, zone)).as_ref(),
+        )
     }
 
     fn minutes(from: &str, to: &str) -> Minutes {
@@ -247,8 +269,8 @@ mod tests {
     fn the_ends_of_time_are_planned_too() {
         for size in [None, Some(WindowSize::Hour), Some(WindowSize::Month)] {
             let zone = zone("America/New_York").unwrap();
-            let all =
-                plan(Instant::from_nanos(i64::MIN), Instant::from_nanos(i64::MAX), size.map(|size| (size, &zone)));
+            let windows = size.map(|size| Windows::Calendar(size, zone));
+            let all = plan(Instant::from_nanos(i64::MIN), Instant::from_nanos(i64::MAX), windows.as_ref());
             assert_eq!(pieces(&all).first().unwrap().0.start, i64::MIN, "{size:?}");
         }
     }
@@ -276,20 +298,27 @@ mod tests {
             start_s in prop_oneof![-2_200_000_000i64..2_000_000_000, 1_700_000_000i64..1_760_000_000],
             length_s in prop_oneof![1i64..4_000, 1i64..5_000_000],
             nanos in 0i64..3,
+            by_cuts in any::<bool>(),
+            inner in proptest::collection::btree_set(1i64..80_000, 0..9),
         ) {
             let zone = zone(name).unwrap();
             let (from, to) = (start_s * 1_000_000_000 + nanos, (start_s + length_s) * 1_000_000_000);
-            let window = size.map(|size| (size, &zone));
-            let plan = plan(Instant::from_nanos(from), Instant::from_nanos(to), window);
+            let inner = inner.into_iter().map(|at| from + at * MINUTE_NS).filter(|at| *at < to);
+            let windows = match size {
+                Some(size) => Some(Windows::Calendar(size, zone)),
+                None if by_cuts => Some(cuts([from].into_iter().chain(inner).chain([to]))),
+                None => None,
+            };
+            let plan = plan(Instant::from_nanos(from), Instant::from_nanos(to), windows.as_ref());
             prop_assert!([&plan.days, &plan.hours, &plan.minutes, &plan.raw].iter().all(|list| ascends(list)));
             let mut covered = from;
             for (piece, bucket) in pieces(&plan) {
                 prop_assert_eq!(piece.start, covered);
                 covered = piece.end;
                 prop_assert!(bucket == 0 || (piece.start % bucket == 0 && piece.end % bucket == 0));
-                let Some((size, zone)) = window.filter(|_| bucket > 0) else { continue };
+                let Some(windows) = windows.as_ref().filter(|_| bucket > 0) else { continue };
                 for start in (piece.start..piece.end).step_by(bucket as usize).take(3_000) {
-                    let window = size.window_at(Instant::from_nanos(start), zone);
+                    let window = windows.window_at(Instant::from_nanos(start));
                     prop_assert!(start + bucket <= window.end.nanos(), "{start} of {piece:?} in {window:?}");
                 }
             }

@@ -4,11 +4,10 @@
 use super::meter::Meter;
 use super::progress::Progress;
 use super::time_filter::{TimeFilter, stretches};
-use super::window::WindowSize;
+use super::window::Windows;
 use crate::domain::position::Position;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::Instant;
-use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ pub struct UsageQuery {
     /// Exclusive.
     pub to: Option<Instant>,
     /// `None`: one row per group over the whole period.
-    pub window: Option<(WindowSize, TimeZone)>,
+    pub window: Option<Windows>,
     /// Only events of these subjects; `None`: all.
     pub subjects: Option<Vec<String>>,
     /// Rows are told apart by subject.

@@ -1,6 +1,6 @@
-//! Calendar windows: how a stretch of time is cut into the rows of a meter query.
+//! Windows: how a stretch of time is cut into the rows of a usage query.
 //!
-//! A window is the calendar minute, hour, day or month *in the query's time zone*. A day is therefore 23 or 25 hours
+//! A calendar window is the calendar minute, hour, day or month *in the query's time zone*. A day is therefore 23 or 25 hours
 //! long when the clocks change: in New York, 9 March 2025 lasts from 05:00Z to 04:00Z the next day. Windows tile: each
 //! ends where the next begins, and every instant lies in exactly one, `[start, end)`.
 
@@ -9,7 +9,7 @@ use jiff::civil::{Date, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase, TimeZoneTransition};
 use jiff::{Span, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// The sizes that the API offers. `Minute` and `Hour` are aligned to local clock time as well: in a zone with a
 /// 45-minute offset an hour starts at a quarter past, in UTC.
@@ -53,25 +53,36 @@ impl Window {
     }
 }
 
-/// Windows of one size in one zone. Remembers the last one, so that rows in the order of time ask the zone once per
-/// window.
-#[derive(Debug, Clone)]
-pub struct Windows {
-    size: WindowSize,
-    zone: TimeZone,
-    last: Option<Window>,
+/// How the rows of a usage query are told apart by time. Windows tile: every instant lies in exactly one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Windows {
+    /// Calendar windows on the clock of a zone.
+    Calendar(WindowSize, TimeZone),
+    /// One window for each stretch between neighbouring cuts: at least two, strictly ascending; the query's `from` is
+    /// the first and its `to` the last. Cuts on whole minutes need no raw events. `[9:00, 12:00, 12:30]` is two
+    /// windows, of three hours and of half an hour.
+    Cuts(Arc<[Instant]>),
 }
 
 impl Windows {
-    pub fn new(size: WindowSize, zone: TimeZone) -> Self {
-        Self { size, zone, last: None }
+    /// The window that contains `at`. What lies before the first cut, or after the last, is one window.
+    pub fn window_at(&self, at: Instant) -> Window {
+        match self {
+            Self::Calendar(size, zone) => size.window_at(at, zone),
+            Self::Cuts(cuts) => {
+                let after = cuts.partition_point(|cut| *cut <= at);
+                let start = after.checked_sub(1).map_or(Instant::from_nanos(i64::MIN), |before| cuts[before]);
+                let end = cuts.get(after).copied().unwrap_or(Instant::from_nanos(i64::MAX));
+                Window { start, end }
+            }
+        }
     }
 
-    /// The window that contains `at`.
-    pub fn at(&mut self, at: Instant) -> Window {
-        match self.last {
-            Some(window) if window.contains(at) => window,
-            _ => *self.last.insert(self.size.window_at(at, &self.zone)),
+    /// The zone on whose clock windows are shown; cuts have none.
+    pub fn zone(&self) -> Option<&TimeZone> {
+        match self {
+            Self::Calendar(_, zone) => Some(zone),
+            Self::Cuts(_) => None,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::domain::metering::query::{TextFilter, UsageRow};
-use crate::domain::metering::window::WindowSize;
+use crate::domain::metering::window::{WindowSize, Windows};
 use crate::domain::quantity::Quantity;
+use jiff::tz::TimeZone;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -64,7 +65,7 @@ async fn rows_are_told_apart_by_dimensions_on_the_querys_clock() {
     );
     let asked = world.with(|state| state.asked.take().unwrap());
     assert_eq!((asked.group_by_subject, asked.group_by), (true, vec!["zone".to_string(), "region".to_string()]));
-    assert_eq!(asked.window.unwrap().0, WindowSize::Day);
+    assert!(matches!(asked.window, Some(Windows::Calendar(WindowSize::Day, _))));
 }
 
 #[actix_web::test]
@@ -76,7 +77,8 @@ async fn every_granularity_is_a_window() {
     ];
     for (granularity, window) in table {
         assert_eq!(post_json(&world, &path, json!({"granularity": granularity})).await.status, 200);
-        assert_eq!(world.with(|state| state.asked.take().unwrap().window.unwrap().0), window);
+        let asked = world.with(|state| state.asked.take().unwrap().window);
+        assert_eq!(asked, Some(Windows::Calendar(window, TimeZone::UTC)));
     }
 }
 

@@ -9,10 +9,9 @@ use crate::domain::metering::Meter;
 use crate::domain::metering::plan::{DAY, Minutes, Plan, plan};
 use crate::domain::metering::query::QueryRefusal;
 use crate::domain::metering::time_filter::joined;
-use crate::domain::metering::window::WindowSize;
+use crate::domain::metering::window::Windows;
 use crate::domain::time::{Instant, MINUTE_NS};
 use crate::ports::usage_store::ReadError;
-use jiff::tz::TimeZone;
 use std::ops::Range;
 
 /// Periods longer than this are clipped to where the meter has rows before they are cut, in nanoseconds: 400 days.
@@ -30,7 +29,7 @@ pub struct Cut {
 pub struct Cutter<'a> {
     pub version: &'a Version,
     pub meter: &'a Meter,
-    pub window: Option<(WindowSize, &'a TimeZone)>,
+    pub windows: Option<&'a Windows>,
 }
 
 impl Cutter<'_> {
@@ -79,7 +78,7 @@ impl Cutter<'_> {
         let long = period.end.checked_sub(period.start).is_none_or(|length| length > CLIP_FROM_NS);
         let clipped = if long { self.clip(period)? } else { Some(period.clone()) };
         let Some(period) = clipped else { return Ok(Plan::default()) };
-        let mut plan = plan(Instant::from_nanos(period.start), Instant::from_nanos(period.end), self.window);
+        let mut plan = plan(Instant::from_nanos(period.start), Instant::from_nanos(period.end), self.windows);
         let floor = self.version.minutes_from;
         if plan.minutes.first().is_some_and(|first| first.start < floor) {
             let (old, kept) = split_at(&plan.minutes, floor);

@@ -3,10 +3,9 @@
 use super::rollup::Series;
 use crate::domain::metering::extract::next_group;
 use crate::domain::metering::query::{QueryRefusal, UsageQuery, UsageRow, order_rows};
-use crate::domain::metering::window::{Window, WindowSize};
+use crate::domain::metering::window::{Window, Windows};
 use crate::domain::metering::{Cell, State};
 use crate::domain::time::{Instant, MINUTE_NS};
-use jiff::tz::TimeZone;
 use std::collections::HashMap;
 
 /// The answer in the making.
@@ -16,7 +15,7 @@ pub struct Fold<'a> {
     chosen: Vec<usize>,
     /// For each of the meter's dimensions, its filter.
     filters: Vec<Option<&'a crate::domain::metering::query::TextFilter>>,
-    windows: Option<Windows>,
+    windows: Option<Met<'a>>,
     /// Key of a group → index into `groups`.
     known: HashMap<Vec<u8>, usize>,
     groups: Vec<Group>,
@@ -46,7 +45,7 @@ impl<'a> Fold<'a> {
         Self {
             chosen: query.group_by.iter().filter_map(place).collect(),
             filters: dimensions.iter().map(|dimension| query.filters.get(*dimension)).collect(),
-            windows: query.window.as_ref().map(|(size, zone)| Windows::new(*size, zone.clone())),
+            windows: query.window.as_ref().map(Met::new),
             query,
             known: HashMap::new(),
             groups: Vec::new(),
@@ -203,17 +202,16 @@ fn read_groups<'g, 'b>(
 }
 
 /// The windows met so far: asking the calendar once per window, not once per row.
-struct Windows {
-    size: WindowSize,
-    zone: TimeZone,
+struct Met<'a> {
+    windows: &'a Windows,
     /// Ascending by start, disjoint.
     met: Vec<Window>,
     last: usize,
 }
 
-impl Windows {
-    fn new(size: WindowSize, zone: TimeZone) -> Self {
-        Self { size, zone, met: Vec::new(), last: 0 }
+impl<'a> Met<'a> {
+    fn new(windows: &'a Windows) -> Self {
+        Self { windows, met: Vec::new(), last: 0 }
     }
 
     /// Start of the window that contains the instant, in nanoseconds.
@@ -228,7 +226,7 @@ impl Windows {
         self.last = match after.checked_sub(1).filter(holds) {
             Some(before) => before,
             None => {
-                self.met.insert(after, self.size.window_at(at, &self.zone));
+                self.met.insert(after, self.windows.window_at(at));
                 after
             }
         };

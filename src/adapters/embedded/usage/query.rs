@@ -36,8 +36,8 @@ impl Answering<'_> {
     fn rows(&self) -> Result<Vec<UsageRow>, ReadError> {
         let mut fold = Fold::new(self.query, self.rows_max);
         if let Some(period) = self.period() {
-            let window = self.query.window.as_ref().map(|(size, zone)| (*size, zone));
-            let Cut { rows, raw } = Cutter { version: self.version, meter: &self.query.meter, window }.cut(period)?;
+            let windows = self.query.window.as_ref();
+            let Cut { rows, raw } = Cutter { version: self.version, meter: &self.query.meter, windows }.cut(period)?;
             self.scan_rows(&rows, &mut fold)?;
             scan_raw(self.version, self.query, self.key, &raw, &mut fold)?;
         }

@@ -9,8 +9,9 @@ mod values;
 
 use super::*;
 use crate::adapters::embedded::disk::SimDisk;
-use crate::domain::metering::Progress;
-use model::{answer, question};
+use crate::domain::metering::{Aggregation, Meter, Progress};
+use crate::domain::quantity::Quantity;
+use model::{answer, question, question_by_cuts};
 use std::sync::atomic::{AtomicU64, Ordering};
 use story::{Dice, KEY, Story};
 
@@ -73,6 +74,27 @@ async fn compare(store: &EmbeddedUsage, story: &Story, dice: &mut Dice, question
     }
 }
 
+/// One question by cuts is all the questions between them.
+async fn compare_cuts(store: &EmbeddedUsage, story: &Story, dice: &mut Dice, questions: usize, seed: u64) {
+    for _ in 0..questions {
+        let meter = dice.pick(&story.meters).clone();
+        let (by_cuts, each) = question_by_cuts(dice, &meter, DAYS);
+        let mut expected = Vec::new();
+        for query in each {
+            let rows = store.usage(query).await.expect("an answer").rows;
+            // Counting nothing between two cuts is no row.
+            expected.extend(rows.into_iter().filter(|row| !is_count(&meter) || row.value != Quantity::ZERO));
+        }
+        let answered = store.usage(by_cuts.clone()).await.expect("an answer");
+        assert_eq!(answered.rows, expected, "seed {seed}: {by_cuts:#?}");
+        assert_eq!(expected, answer(story, answered.applied.next(story.partition), &by_cuts), "seed {seed}");
+    }
+}
+
+fn is_count(meter: &Meter) -> bool {
+    matches!(meter.aggregation, Aggregation::Count | Aggregation::UniqueCount)
+}
+
 pub fn any_question(story: &Story, dice: &mut Dice) -> UsageQuery {
     let meter = dice.pick(&story.meters).clone();
     question(dice, &meter, DAYS)
@@ -105,6 +127,7 @@ fn every_question_is_answered_as_if_by_counting_one_by_one() {
                 let to = (store.applied().next(0) + 1 + dice.roll(300)).min(story.end);
                 apply_to(&store, &story, &mut dice, to).await.expect("applied");
                 compare(&store, &story, &mut dice, 6, seed).await;
+                compare_cuts(&store, &story, &mut dice, 3, seed).await;
                 match dice.roll(5) {
                     0 => settle(&store).await,
                     1 => {
@@ -118,6 +141,7 @@ fn every_question_is_answered_as_if_by_counting_one_by_one() {
             }
             settle(&store).await;
             compare(&store, &story, &mut dice, 40, seed).await;
+            compare_cuts(&store, &story, &mut dice, 40, seed).await;
             assert_eq!(store.controls().len(), story.lines.len() - story.events().count(), "seed {seed}");
             let s = store.snapshot();
             let stored = (s.events + s.duplicates + s.conflicts) as usize;

@@ -82,7 +82,7 @@ struct Values<'a> {
 
 impl Values<'_> {
     fn collect(&mut self, period: Range<i64>, key: &HashKey) -> Result<(), ReadError> {
-        let cutter = Cutter { version: self.version, meter: self.meter, window: None };
+        let cutter = Cutter { version: self.version, meter: self.meter, windows: None };
         // Rows know nothing of events before `eventFrom`.
         let counted_from = self.meter.event_from.map_or(i64::MIN, Instant::nanos).clamp(period.start, period.end);
         let mut parts = Vec::new();

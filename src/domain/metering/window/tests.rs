@@ -155,16 +155,13 @@ proptest! {
     }
 
     #[test]
-    fn remembering_the_last_window_changes_nothing(
-        zone in any_zone(),
-        size in proptest::sample::select(&SIZES[..]),
-        start in INSTANTS,
-        steps in proptest::collection::vec(-TWO_DAYS_NS..TWO_DAYS_NS, 1..20),
-    ) {
-        let mut windows = Windows::new(size, zone.clone());
-        for step in steps {
-            let at = Instant::from_nanos(start.saturating_add(step));
-            prop_assert_eq!(windows.at(at), size.window_at(at, &zone));
+    fn cuts_tile_time(cuts in proptest::collection::btree_set(any::<i64>(), 2..9), at in any::<i64>()) {
+        let windows = Windows::Cuts(cuts.iter().copied().map(Instant::from_nanos).collect());
+        for at in cuts.into_iter().chain([at]).filter(|at| *at < i64::MAX).map(Instant::from_nanos) {
+            let window = windows.window_at(at);
+            prop_assert!(window.contains(at));
+            prop_assert_eq!(windows.window_at(window.start), window);
+            prop_assert!(window.end.nanos() == i64::MAX || windows.window_at(window.end).start == window.end);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::ask::{MeterQueryRequest, WindowSize};
 use crate::domain::metering::query::{UsageQuery, UsageRow};
+use crate::domain::metering::window;
 use crate::domain::time::Instant;
 use crate::http::json_number::JsonNumber;
 use crate::http::times::{DateTime, echo, in_zone};
@@ -77,7 +78,7 @@ pub struct Windows<'a> {
 impl<'a> Windows<'a> {
     /// On the clock of this query.
     pub fn of(query: &'a UsageQuery) -> Self {
-        Self { zone: query.window.as_ref().map(|(_, zone)| zone), last: None }
+        Self { zone: query.window.as_ref().and_then(window::Windows::zone), last: None }
     }
 
     /// Start and end of a row's window.

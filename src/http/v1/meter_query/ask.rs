@@ -3,7 +3,7 @@
 use super::super::filters::{Filter, FilterError, FilterString, not_empty};
 use crate::domain::metering::Meter;
 use crate::domain::metering::query::{TextFilter, UsageQuery};
-use crate::domain::metering::window::{self, zone};
+use crate::domain::metering::window::{self, Windows, zone};
 use crate::http::DoorState;
 use crate::http::problem::Problem;
 use crate::http::query_string::{QueryString, format_fault};
@@ -133,7 +133,7 @@ impl MeterQueryRequest {
             meter,
             from: self.from.as_ref().map(|from| from.instant),
             to: self.to.as_ref().map(|to| to.instant),
-            window: self.window_size.map(|size| (size.into(), zone)),
+            window: self.window_size.map(|size| Windows::Calendar(size.into(), zone)),
             subjects: self.subject.clone().filter(|subjects| !subjects.is_empty()),
             group_by_subject: self.subject.is_some() || self.group_by().iter().any(|name| name == SUBJECT),
             group_by,

@@ -3,7 +3,7 @@
 use super::filters::{Named, QueryFilterStringMapItem};
 use crate::domain::metering::Meter;
 use crate::domain::metering::query::UsageQuery;
-use crate::domain::metering::window::{WindowSize, zone};
+use crate::domain::metering::window::{WindowSize, Windows, zone};
 use crate::http::problem::Problem;
 use crate::http::times::DateTime;
 use crate::http::v1::meter_query::check_period;
@@ -85,7 +85,7 @@ impl MeterQueryRequest {
         let mut query = UsageQuery {
             from: self.from.as_ref().map(|from| from.instant),
             to: self.to.as_ref().map(|to| to.instant),
-            window: self.granularity.map(|granularity| (granularity.into(), zone)),
+            window: self.granularity.map(|granularity| Windows::Calendar(granularity.into(), zone)),
             subjects: None,
             group_by_subject: grouping.iter().any(|name| name == SUBJECT),
             group_by: dimensions(grouping, &meter)?,

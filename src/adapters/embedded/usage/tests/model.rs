@@ -2,11 +2,12 @@
 
 use super::story::{DAY, Dice, NAMESPACE, START_MINUTE, Story, Told};
 use crate::domain::metering::query::{TextFilter, UsageQuery, UsageRow, order_rows};
-use crate::domain::metering::window::{WindowSize, zone};
+use crate::domain::metering::window::{WindowSize, Windows, zone};
 use crate::domain::metering::{Aggregation, Fate, Meter};
 use crate::domain::quantity::Quantity;
 use crate::domain::time::{Instant, MINUTE_NS};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What the rows of an answer are told apart by: window, subject, region.
 type Key = (Option<(Instant, Instant)>, Option<String>, Vec<String>);
@@ -17,7 +18,7 @@ pub fn answer(story: &Story, applied: u64, query: &UsageQuery) -> Vec<UsageRow> 
     let mut groups: BTreeMap<Key, Vec<&Told>> = BTreeMap::new();
     for told in story.events().filter(|told| told.offset < below && counts(told, query)) {
         let time = Instant::from_nanos(told.time);
-        let window = query.window.as_ref().map(|(size, zone)| size.window_at(time, zone));
+        let window = query.window.as_ref().map(|windows| windows.window_at(time));
         let subject = query.group_by_subject.then(|| told.subject.clone());
         let regions = query.group_by.iter().map(|_| told.region.unwrap_or("").to_string()).collect();
         groups.entry((window.map(|w| (w.start, w.end)), subject, regions)).or_default().push(told);
@@ -81,7 +82,7 @@ fn value(aggregation: Aggregation, events: &[&Told]) -> Option<Quantity> {
 }
 
 /// Any question one may ask of this meter.
-pub fn question(dice: &mut Dice, meter: &std::sync::Arc<Meter>, days: i64) -> UsageQuery {
+pub fn question(dice: &mut Dice, meter: &Arc<Meter>, days: i64) -> UsageQuery {
     let span_ns = days * DAY * MINUTE_NS;
     let mut instant = || {
         let at = START_MINUTE * MINUTE_NS + dice.roll(span_ns as u64) as i64;
@@ -105,11 +106,27 @@ pub fn question(dice: &mut Dice, meter: &std::sync::Arc<Meter>, days: i64) -> Us
         meter: meter.clone(),
         from,
         to,
-        window: dice.one_in(2).then_some((size, zone)),
+        window: dice.one_in(2).then_some(Windows::Calendar(size, zone)),
         subjects: dice.one_in(3).then(|| (0..3).map(|_| format!("subject-{}", dice.roll(11))).collect()),
         group_by_subject: dice.one_in(3),
         group_by: if dice.one_in(2) { vec!["region".into()] } else { vec![] },
         filters,
         progress: None,
     }
+}
+
+/// A question that is told apart by cuts, most of them on whole minutes, and the same one stretch at a time.
+pub fn question_by_cuts(dice: &mut Dice, meter: &Arc<Meter>, days: i64) -> (UsageQuery, Vec<UsageQuery>) {
+    let mut cuts = BTreeSet::new();
+    while cuts.len() < 2 || !dice.one_in(6) {
+        let at = START_MINUTE * MINUTE_NS + dice.roll((days * DAY * MINUTE_NS) as u64) as i64;
+        let unit = *dice.pick(&[1, MINUTE_NS, MINUTE_NS, 60 * MINUTE_NS, DAY * MINUTE_NS]);
+        cuts.insert(Instant::from_nanos(at.div_euclid(unit) * unit));
+    }
+    let cuts: Arc<[Instant]> = cuts.into_iter().collect();
+    let asked = question(dice, meter, days);
+    let each = |ends: &[Instant]| UsageQuery { from: Some(ends[0]), to: Some(ends[1]), window: None, ..asked.clone() };
+    let each = cuts.windows(2).map(each).collect();
+    let (from, to) = (cuts.first().copied(), cuts.last().copied());
+    (UsageQuery { from, to, window: Some(Windows::Cuts(cuts)), ..asked }, each)
 }
