@@ -1,5 +1,6 @@
 //! Rules as pure functions: no I/O, no clock, no async, no float.
 
+pub mod catalog;
 pub mod customer;
 pub mod digest;
 pub mod fault;

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod customers;
 pub mod database;
 pub mod event_log;
+pub mod features;
 pub mod idempotency;
 pub mod meters;
 mod migrate;

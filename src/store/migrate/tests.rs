@@ -4,7 +4,7 @@ use crate::store::Database;
 use crate::store::tests::{attached, count, one, settings};
 
 /// One row of every table, by the migration that made the table. A new table goes here as well.
-const ROWS: [(i32, &str, &str); 8] = [
+const ROWS: [(i32, &str, &str); 9] = [
     (
         1,
         "meters",
@@ -41,6 +41,12 @@ const ROWS: [(i32, &str, &str); 8] = [
         7,
         "customer_subjects",
         "INSERT INTO customer_subjects (namespace, subject_key, customer_id) VALUES ('default', 'acme-eu', '06')",
+    ),
+    (
+        8,
+        "features",
+        "INSERT INTO features (namespace, id, key, name, metadata, filters, created_at, updated_at) \
+         VALUES ('default', '08', 'tokens', 'Tokens', '{}', '{}', '2025-01-01', '2025-01-01')",
     ),
 ];
 
