@@ -71,18 +71,18 @@ impl Usage {
 fn order(rows: &mut [UsageRow], windowed: bool) {
     match windowed {
         true => order_rows(rows),
-        false => rows.sort_by(|a, b| b.subject.cmp(&a.subject).then_with(|| a.groups.cmp(&b.groups))),
+        false => rows.sort_by(UsageRow::order_in_window),
     }
 }
 
 /// The row of COUNT and UNIQUE_COUNT over nothing. Bounds that were not asked for are the epoch's first minute.
 fn zero_row(query: &UsageQuery) -> Option<UsageRow> {
     let counts = matches!(query.meter.aggregation, Aggregation::Count | Aggregation::UniqueCount);
-    let grouped = query.group_by_subject || !query.group_by.is_empty();
-    (counts && !grouped && query.window.is_none()).then(|| UsageRow {
+    (counts && !query.is_grouped() && query.window.is_none()).then(|| UsageRow {
         window_start: query.from.unwrap_or(Instant::from_nanos(0)),
         window_end: query.to.unwrap_or(Instant::from_nanos(MINUTE_NS)),
         subject: None,
+        customer: None,
         groups: Vec::new(),
         value: Quantity::ZERO,
     })

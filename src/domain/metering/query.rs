@@ -8,9 +8,11 @@ use super::window::Windows;
 use crate::domain::position::Position;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::Instant;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use ulid::Ulid;
 
 /// What is asked of one meter. `from < to` where both are given.
 #[derive(Debug, Clone)]
@@ -26,12 +28,34 @@ pub struct UsageQuery {
     pub subjects: Option<Vec<String>>,
     /// Rows are told apart by subject.
     pub group_by_subject: bool,
+    /// Only events of these customers, told apart by customer: whose each of `subjects` is. `None`: of everybody, and
+    /// rows know nothing of customers. Set by [`UsageQuery::of_customers`].
+    pub customers: Option<Arc<BTreeMap<String, Ulid>>>,
     /// Dimension names, each one of the meter's; rows are told apart by their values.
     pub group_by: Vec<String>,
     /// Only events whose dimension value passes; each key is one of the meter's dimensions.
     pub filters: BTreeMap<String, TextFilter>,
     /// Told how many raw events the answer takes, and how many of them are done.
     pub progress: Option<Arc<Progress>>,
+}
+
+impl UsageQuery {
+    /// Asks for the usage of customers alone, and tells it apart: `owners` says whose each subject is. What was asked of
+    /// subjects must hold as well. A customer's usage is counted from its events, never added up from its subjects':
+    /// with UNIQUE_COUNT, users `a` and `b` of one subject and `b` and `c` of another are 3, not 4.
+    pub fn of_customers(mut self, owners: Arc<BTreeMap<String, Ulid>>) -> Self {
+        self.subjects = Some(match self.subjects.take() {
+            Some(subjects) => subjects.into_iter().filter(|subject| owners.contains_key(subject)).collect(),
+            None => owners.keys().cloned().collect(),
+        });
+        self.customers = Some(owners);
+        self
+    }
+
+    /// Whether one window may have several rows.
+    pub fn is_grouped(&self) -> bool {
+        self.group_by_subject || self.customers.is_some() || !self.group_by.is_empty()
+    }
 }
 
 /// Which values of a meter's events are asked for.
@@ -137,6 +161,24 @@ impl Pattern {
         Self { parts, ignore_case, contained }
     }
 
+    /// As SQL writes it; in lower case where case does not matter.
+    pub fn sql(&self) -> String {
+        let mut text = String::with_capacity(self.parts.len());
+        for part in &self.parts {
+            match part {
+                Part::Any => text.push('%'),
+                Part::One => text.push('_'),
+                Part::Exactly(c @ ('%' | '_' | '\\')) => text.extend(['\\', *c]),
+                Part::Exactly(c) => text.push(*c),
+            }
+        }
+        text
+    }
+
+    pub fn ignores_case(&self) -> bool {
+        self.ignore_case
+    }
+
     pub fn matches(&self, text: &str) -> bool {
         self.contained.as_ref().map_or_else(|| self.walk(text), |part| text.contains(part))
     }
@@ -185,19 +227,24 @@ pub struct UsageRow {
     pub window_end: Instant,
     /// `Some` exactly when rows are told apart by subject.
     pub subject: Option<String>,
+    /// `Some` exactly when rows are told apart by customer.
+    pub customer: Option<Ulid>,
     /// Values of `UsageQuery::group_by`, in its order.
     pub groups: Vec<String>,
     pub value: Quantity,
 }
 
-/// Rows by window start, then subject descending (clients rely on it), then group values ascending.
+/// Rows by window start, then as [`UsageRow::order_in_window`] says.
 pub fn order_rows(rows: &mut [UsageRow]) {
-    rows.sort_by(|a, b| {
-        a.window_start
-            .cmp(&b.window_start)
-            .then_with(|| b.subject.cmp(&a.subject))
-            .then_with(|| a.groups.cmp(&b.groups))
-    });
+    rows.sort_by(|a, b| a.window_start.cmp(&b.window_start).then_with(|| a.order_in_window(b)));
+}
+
+impl UsageRow {
+    /// By subject descending (clients rely on it), then customer and group values ascending.
+    pub fn order_in_window(&self, other: &Self) -> Ordering {
+        let subject = other.subject.cmp(&self.subject);
+        subject.then_with(|| self.customer.cmp(&other.customer)).then_with(|| self.groups.cmp(&other.groups))
+    }
 }
 
 /// Why a well-formed query cannot be answered. Never a smaller number.
@@ -344,6 +391,16 @@ pub struct StoredEvent {
     pub extensions: String,
     /// `data` as it came. A stored duplicate keeps none: its content is the winner's.
     pub data: Option<String>,
+    /// Why it counts no longer, whatever its fate was.
+    pub voided: Option<Voided>,
+}
+
+/// What took an event out of all meters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voided {
+    /// Where the record of it stands.
+    pub by: Position,
+    pub reason: String,
 }
 
 /// How far the past of a meter version has been counted (or, for a deleted one, its rows been removed).
@@ -364,6 +421,8 @@ pub struct MeterJob {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::metering::Aggregation;
+    use crate::domain::metering::meter::MeterDraft;
     use proptest::prelude::*;
 
     #[test]
@@ -398,6 +457,47 @@ mod tests {
         assert_eq!(named(TextFilter::And(vec![above.clone(), some.clone()])), Some(vec!["a".into(), "b".into()]));
         assert_eq!(named(TextFilter::Or(vec![some.clone(), above])), None, "another text may pass, too");
         assert_eq!(named(TextFilter::NotIn(vec!["a".into()])), None);
+    }
+
+    #[test]
+    fn usage_of_customers_is_of_the_subjects_that_are_theirs() {
+        let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let owners: BTreeMap<String, Ulid> = texts(&["a", "b"]).into_iter().map(|text| (text, Ulid::from(7))).collect();
+        #[rustfmt::skip]
+        let table: [(Option<&[&str]>, &[&str]); 4] = [
+            (None, &["a", "b"]), (Some(&["b", "c"]), &["b"]), (Some(&["c"]), &[]), (Some(&[]), &[]),
+        ];
+        for (asked, left) in table {
+            let query = UsageQuery { subjects: asked.map(texts), ..whole() }.of_customers(Arc::new(owners.clone()));
+            assert_eq!((query.subjects, query.customers), (Some(texts(left)), Some(Arc::new(owners.clone()))));
+        }
+    }
+
+    fn whole() -> UsageQuery {
+        let draft = MeterDraft {
+            slug: "jobs".to_string(),
+            name: None,
+            description: None,
+            aggregation: Aggregation::Count,
+            event_type: "job".to_string(),
+            event_from: None,
+            value_property: None,
+            group_by: BTreeMap::new(),
+            metadata: None,
+        };
+        let (id, now) = (Ulid::from(1), Instant::from_nanos(0));
+        UsageQuery {
+            meter: Arc::new(draft.check("default", id, id, now).unwrap()),
+            from: None,
+            to: None,
+            window: None,
+            subjects: None,
+            group_by_subject: false,
+            customers: None,
+            group_by: Vec::new(),
+            filters: BTreeMap::new(),
+            progress: None,
+        }
     }
 
     proptest! {

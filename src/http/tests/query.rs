@@ -14,6 +14,7 @@ fn row(start: &str, end: &str, subject: Option<&str>, groups: &[&str], value: &s
         window_start: at(start),
         window_end: at(end),
         subject: subject.map(str::to_string),
+        customer: None,
         groups: groups.iter().map(|group| group.to_string()).collect(),
         value: Quantity::parse(value).unwrap(),
     }

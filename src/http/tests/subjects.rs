@@ -97,6 +97,7 @@ async fn a_table_names_the_subjects_that_people_know() {
         window_start: at("2025-03-01T00:00:00Z"),
         window_end: at("2025-03-02T00:00:00Z"),
         subject: Some(subject.to_string()),
+        customer: None,
         groups: vec!["eu".to_string()],
         value: Quantity::parse("7.5").unwrap(),
     };

@@ -1,4 +1,4 @@
-//! Folding: cells of series and buckets become rows of an answer, told apart by window, subject and group values.
+//! Folding: cells of series and buckets become rows of an answer, told apart by window, subject, customer and group values.
 
 use super::rollup::Series;
 use crate::domain::metering::extract::next_group;
@@ -7,6 +7,7 @@ use crate::domain::metering::window::{Window, Windows};
 use crate::domain::metering::{Cell, State};
 use crate::domain::time::{Instant, MINUTE_NS};
 use std::collections::HashMap;
+use ulid::Ulid;
 
 /// The answer in the making.
 pub struct Fold<'a> {
@@ -29,6 +30,7 @@ pub struct Fold<'a> {
 /// Rows that differ in their windows only.
 struct Group {
     subject: Option<String>,
+    customer: Option<Ulid>,
     values: Vec<String>,
     /// By window start, ascending; without windows there is one, at [`NO_WINDOW`].
     cells: Vec<(i64, Cell)>,
@@ -80,7 +82,7 @@ impl<'a> Fold<'a> {
         self.rows > self.rows_max
     }
 
-    /// Where a series goes; `None` when a filter does not let it through.
+    /// Where a series goes; `None` when a filter does not let it through, or it is nobody's who is asked for.
     fn group(&mut self, subject: &str, groups: &[u8]) -> Option<usize> {
         let mut values = [""; DIMENSIONS_INLINE];
         let mut many = Vec::new();
@@ -91,9 +93,14 @@ impl<'a> Fold<'a> {
         if !self.filters.iter().enumerate().all(passes) {
             return None;
         }
+        let customer = match &self.query.customers {
+            Some(owners) => Some(*owners.get(subject)?),
+            None => None,
+        };
         let subject = self.query.group_by_subject.then_some(subject);
         let chosen = self.chosen.iter().map(|at| values.get(*at).copied().unwrap_or(""));
         self.key.clear();
+        self.key.extend(customer.iter().flat_map(Ulid::to_bytes));
         for part in subject.into_iter().chain(chosen.clone()) {
             self.key.extend_from_slice(&(part.len() as u64).to_le_bytes());
             self.key.extend_from_slice(part.as_bytes());
@@ -102,7 +109,7 @@ impl<'a> Fold<'a> {
             return Some(*index);
         }
         let values = chosen.map(str::to_owned).collect();
-        self.groups.push(Group { subject: subject.map(str::to_owned), values, cells: Vec::new(), last: 0 });
+        self.groups.push(Group { subject: subject.map(str::to_owned), customer, values, cells: Vec::new(), last: 0 });
         self.known.insert(self.key.clone(), self.groups.len() - 1);
         Some(self.groups.len() - 1)
     }
@@ -146,8 +153,14 @@ impl<'a> Fold<'a> {
                         end: query.to.unwrap_or(minute_start(cell.last_minute.saturating_add(1))),
                     },
                 };
-                let (subject, groups) = (group.subject.clone(), group.values.clone());
-                rows.push(UsageRow { window_start: window.start, window_end: window.end, subject, groups, value });
+                rows.push(UsageRow {
+                    window_start: window.start,
+                    window_end: window.end,
+                    subject: group.subject.clone(),
+                    customer: group.customer,
+                    groups: group.values.clone(),
+                    value,
+                });
             }
         }
         rows.extend(nothing_counted(query, rows.is_empty()));
@@ -158,8 +171,7 @@ impl<'a> Fold<'a> {
 
 /// COUNT and UNIQUE_COUNT of nothing is one row of 0 when neither windows nor groups tell rows apart.
 fn nothing_counted(query: &UsageQuery, nothing: bool) -> Option<UsageRow> {
-    let apart =
-        query.window.is_some() || query.group_by_subject || query.subjects.is_some() || !query.group_by.is_empty();
+    let apart = query.window.is_some() || query.subjects.is_some() || query.is_grouped();
     if !nothing || apart {
         return None;
     }
@@ -168,6 +180,7 @@ fn nothing_counted(query: &UsageQuery, nothing: bool) -> Option<UsageRow> {
         window_start: query.from.unwrap_or(minute_start(0)),
         window_end: query.to.unwrap_or(minute_start(1)),
         subject: None,
+        customer: None,
         groups: Vec::new(),
         value,
     })

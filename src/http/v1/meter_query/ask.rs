@@ -135,6 +135,7 @@ impl MeterQueryRequest {
             to: self.to.as_ref().map(|to| to.instant),
             window: self.window_size.map(|size| Windows::Calendar(size.into(), zone)),
             subjects: self.subject.clone().filter(|subjects| !subjects.is_empty()),
+            customers: None,
             group_by_subject: self.subject.is_some() || self.group_by().iter().any(|name| name == SUBJECT),
             group_by,
             filters,

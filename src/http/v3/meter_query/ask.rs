@@ -87,6 +87,7 @@ impl MeterQueryRequest {
             to: self.to.as_ref().map(|to| to.instant),
             window: self.granularity.map(|granularity| Windows::Calendar(granularity.into(), zone)),
             subjects: None,
+            customers: None,
             group_by_subject: grouping.iter().any(|name| name == SUBJECT),
             group_by: dimensions(grouping, &meter)?,
             filters: BTreeMap::new(),

@@ -16,6 +16,7 @@ pub fn whole(meter: &Arc<Meter>) -> UsageQuery {
         window: None,
         subjects: None,
         group_by_subject: false,
+        customers: None,
         group_by: vec![],
         filters: BTreeMap::new(),
         progress: None,

@@ -8,9 +8,10 @@ use crate::domain::quantity::Quantity;
 use crate::domain::time::{Instant, MINUTE_NS};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use ulid::Ulid;
 
-/// What the rows of an answer are told apart by: window, subject, region.
-type Key = (Option<(Instant, Instant)>, Option<String>, Vec<String>);
+/// What the rows of an answer are told apart by: window, subject, customer, region.
+type Key = (Option<(Instant, Instant)>, Option<String>, Option<Ulid>, Vec<String>);
 
 /// The exact answer, of the events below `applied`.
 pub fn answer(story: &Story, applied: u64, query: &UsageQuery) -> Vec<UsageRow> {
@@ -20,17 +21,22 @@ pub fn answer(story: &Story, applied: u64, query: &UsageQuery) -> Vec<UsageRow> 
         let time = Instant::from_nanos(told.time);
         let window = query.window.as_ref().map(|windows| windows.window_at(time));
         let subject = query.group_by_subject.then(|| told.subject.clone());
+        let customer = query.customers.as_ref().map(|owners| owners[&told.subject]);
         let regions = query.group_by.iter().map(|_| told.region.unwrap_or("").to_string()).collect();
-        groups.entry((window.map(|w| (w.start, w.end)), subject, regions)).or_default().push(told);
+        groups.entry((window.map(|w| (w.start, w.end)), subject, customer, regions)).or_default().push(told);
     }
     let mut rows: Vec<UsageRow> = groups.into_iter().filter_map(|(key, events)| row(query, key, &events)).collect();
-    let lone =
-        query.window.is_none() && !query.group_by_subject && query.subjects.is_none() && query.group_by.is_empty();
+    let lone = query.window.is_none()
+        && !query.group_by_subject
+        && query.customers.is_none()
+        && query.subjects.is_none()
+        && query.group_by.is_empty();
     let counted = matches!(query.meter.aggregation, Aggregation::Count | Aggregation::UniqueCount);
     if rows.is_empty() && lone && counted {
         let (window_start, window_end) =
             (query.from.unwrap_or(Instant::from_nanos(0)), query.to.unwrap_or(Instant::from_nanos(MINUTE_NS)));
-        rows.push(UsageRow { window_start, window_end, subject: None, groups: vec![], value: Quantity::ZERO });
+        let value = Quantity::ZERO;
+        rows.push(UsageRow { window_start, window_end, subject: None, customer: None, groups: vec![], value });
     }
     order_rows(&mut rows);
     rows
@@ -44,16 +50,17 @@ fn counts(told: &Told, query: &UsageQuery) -> bool {
         && query.meter.event_from.is_none_or(|from| from <= time)
         && query.to.is_none_or(|to| time < to)
         && query.subjects.as_ref().is_none_or(|subjects| subjects.contains(&told.subject))
+        && query.customers.as_ref().is_none_or(|owners| owners.contains_key(&told.subject))
         && query.filters.get("region").is_none_or(|filter| filter.accepts(told.region.unwrap_or("")))
 }
 
-fn row(query: &UsageQuery, (window, subject, groups): Key, events: &[&Told]) -> Option<UsageRow> {
+fn row(query: &UsageQuery, (window, subject, customer, groups): Key, events: &[&Told]) -> Option<UsageRow> {
     let minutes = || events.iter().map(|told| told.time.div_euclid(MINUTE_NS));
     let first = Instant::from_nanos(minutes().min()? * MINUTE_NS);
     let last = Instant::from_nanos((minutes().max()? + 1) * MINUTE_NS);
     let (window_start, window_end) = window.unwrap_or((query.from.unwrap_or(first), query.to.unwrap_or(last)));
     let value = value(query.meter.aggregation, events)?;
-    Some(UsageRow { window_start, window_end, subject, groups, value })
+    Some(UsageRow { window_start, window_end, subject, customer, groups, value })
 }
 
 fn value(aggregation: Aggregation, events: &[&Told]) -> Option<Quantity> {
@@ -102,17 +109,32 @@ pub fn question(dice: &mut Dice, meter: &Arc<Meter>, days: i64) -> UsageQuery {
         _ => BTreeMap::new(),
     };
     assert_eq!(meter.namespace, NAMESPACE);
-    UsageQuery {
+    let owners = dice.one_in(3).then(|| owners(dice));
+    let asked = UsageQuery {
         meter: meter.clone(),
         from,
         to,
         window: dice.one_in(2).then_some(Windows::Calendar(size, zone)),
         subjects: dice.one_in(3).then(|| (0..3).map(|_| format!("subject-{}", dice.roll(11))).collect()),
         group_by_subject: dice.one_in(3),
+        customers: None,
         group_by: if dice.one_in(2) { vec!["region".into()] } else { vec![] },
         filters,
         progress: None,
+    };
+    match owners {
+        Some(owners) => asked.of_customers(Arc::new(owners)),
+        None => asked,
     }
+}
+
+/// Three customers, or fewer, and whose some of the subjects are.
+fn owners(dice: &mut Dice) -> BTreeMap<String, Ulid> {
+    let mut owners = BTreeMap::new();
+    while !dice.one_in(6) {
+        owners.insert(format!("subject-{}", dice.roll(11)), Ulid::from(1 + u128::from(dice.roll(3))));
+    }
+    owners
 }
 
 /// A question that is told apart by cuts, most of them on whole minutes, and the same one stretch at a time.
