@@ -1,6 +1,7 @@
-//! How our types travel: JSON as its text, instants as `timestamptz`, ULIDs as text.
+//! How our types travel: JSON as its text, instants as `timestamptz`, amounts and ULIDs as text.
 
 use crate::domain::fault::Fault;
+use crate::domain::quantity::Quantity;
 use crate::domain::time::Instant;
 use bytes::{BufMut, BytesMut};
 use postgres_types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
@@ -86,6 +87,28 @@ impl<'a> FromSql<'a> for Micros {
     accepts!(TIMESTAMPTZ);
 }
 
+/// An amount as its plain decimal text: no digit is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount(pub Quantity);
+
+impl ToSql for Amount {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
+        out.put_slice(self.0.to_plain().as_bytes());
+        Ok(IsNull::No)
+    }
+
+    accepts!(TEXT);
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Amount {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Failure> {
+        Ok(Self(Quantity::parse(std::str::from_utf8(raw)?).ok_or("a text that is no amount")?))
+    }
+
+    accepts!(TEXT);
+}
+
 /// A ULID as its 26 characters, which sort as it does under `COLLATE "C"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Id(pub Ulid);
@@ -129,6 +152,7 @@ mod tests {
             let _ = JsonText::from_sql(&Type::JSON, &bytes);
             let _ = Micros::from_sql(&Type::TIMESTAMPTZ, &bytes);
             let _ = Id::from_sql(&Type::TEXT, &bytes);
+            let _ = Amount::from_sql(&Type::TEXT, &bytes);
         }
     }
 

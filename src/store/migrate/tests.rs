@@ -4,7 +4,7 @@ use crate::store::Database;
 use crate::store::tests::{attached, count, one, settings};
 
 /// One row of every table, by the migration that made the table. A new table goes here as well.
-const ROWS: [(i32, &str, &str); 9] = [
+const ROWS: [(i32, &str, &str); 12] = [
     (
         1,
         "meters",
@@ -47,6 +47,26 @@ const ROWS: [(i32, &str, &str); 9] = [
         "features",
         "INSERT INTO features (namespace, id, key, name, metadata, filters, created_at, updated_at) \
          VALUES ('default', '08', 'tokens', 'Tokens', '{}', '{}', '2025-01-01', '2025-01-01')",
+    ),
+    (
+        9,
+        "entitlements",
+        "INSERT INTO entitlements (namespace, id, customer_id, feature_id, feature_key, kind, metadata, annotations, \
+         active_from, created_at, updated_at) VALUES ('default', '09', '06', '08', 'tokens', 'boolean', '{}', '{}', \
+         '2025-01-01', '2025-01-01', '2025-01-01')",
+    ),
+    (
+        9,
+        "grants",
+        "INSERT INTO grants (namespace, id, entitlement_id, amount, priority, effective_at, min_rollover, max_rollover, \
+         metadata, created_at, updated_at) VALUES ('default', '10', '09', '1.5', 1, '2025-01-01', '0', '1.5', '{}', \
+         '2025-01-01', '2025-01-01')",
+    ),
+    (
+        9,
+        "usage_resets",
+        "INSERT INTO usage_resets (namespace, entitlement_id, at, preserve_overage, created_at) \
+         VALUES ('default', '09', '2025-01-02', true, '2025-01-02')",
     ),
 ];
 
