@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod customer;
 pub mod digest;
+pub mod entitlement;
 pub mod fault;
 pub mod metering;
 pub mod number;

@@ -45,6 +45,23 @@ impl Instant {
         Self(self.0.saturating_sub(self.0.rem_euclid(MICRO_NS)))
     }
 
+    /// The full UTC minute at or before this instant: when a grant, a void or a reset takes effect.
+    pub const fn floor_to_minute(self) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(MINUTE_NS)))
+    }
+
+    /// The full UTC minute at or after this instant: when a read of a balance is evaluated. The last full minute that
+    /// there is for the part of a minute after it.
+    pub const fn ceil_to_minute(self) -> Self {
+        match self.0.rem_euclid(MINUTE_NS) {
+            0 => self,
+            past => match self.0.checked_add(MINUTE_NS - past) {
+                Some(next) => Self(next),
+                None => self.floor_to_minute(),
+            },
+        }
+    }
+
     /// The UTC minute this instant lies in, counted from the epoch (floored).
     pub const fn minute(self) -> i64 {
         self.0.div_euclid(MINUTE_NS)
@@ -79,7 +96,7 @@ impl Instant {
         self.timestamp().display_with_offset(offset).to_string()
     }
 
-    fn timestamp(self) -> jiff::Timestamp {
+    pub(super) fn timestamp(self) -> jiff::Timestamp {
         let timestamp = jiff::Timestamp::from_nanosecond(i128::from(self.0));
         timestamp.expect("64-bit nanoseconds lie within the calendar's years")
     }
@@ -256,6 +273,25 @@ mod tests {
         let table = [(1_999, 1_000), (1_000, 1_000), (0, 0), (-1, -1_000), (-1_000, -1_000), (i64::MIN, i64::MIN)];
         for (nanos, kept) in table {
             assert_eq!(Instant::from_nanos(nanos).floor_to_micros(), Instant::from_nanos(kept), "{nanos}");
+        }
+    }
+
+    #[test]
+    fn a_minute_is_the_clock_of_balances() {
+        let last = i64::MAX - i64::MAX % MINUTE_NS;
+        #[rustfmt::skip]
+        let table = [
+            (0,                 0,                  0),
+            (1,                 0,                  MINUTE_NS),
+            (MINUTE_NS,         MINUTE_NS,          MINUTE_NS),
+            (-1,                -MINUTE_NS,         0),
+            (-MINUTE_NS,        -MINUTE_NS,         -MINUTE_NS),
+            (i64::MAX,          last,               last),
+            (i64::MIN,          i64::MIN,           i64::MIN - i64::MIN % MINUTE_NS),
+        ];
+        for (nanos, floor, ceil) in table {
+            let instant = Instant::from_nanos(nanos);
+            assert_eq!((instant.floor_to_minute().nanos(), instant.ceil_to_minute().nanos()), (floor, ceil), "{nanos}");
         }
     }
 
