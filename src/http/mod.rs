@@ -33,6 +33,7 @@ pub use settings::HttpSettings as Settings;
 
 use crate::ports::line::{Freshness, LineView};
 use crate::ports::{Clock, EventLog, UsageStore};
+use crate::services::attribution::Attributions;
 use crate::services::audit::Audit;
 use crate::services::controls::Controls;
 use crate::services::gate::Gate;
@@ -83,6 +84,7 @@ pub struct DoorState {
     pub ingest: Ingest,
     pub meters: Arc<Meters>,
     pub subjects: Arc<Subjects>,
+    pub attributions: Attributions,
     pub audit: Arc<Audit>,
     pub gate: Arc<Gate>,
     pub database: Database,
@@ -107,6 +109,7 @@ impl DoorState {
             ingest: Ingest::new(parts.log),
             meters: records.meters.clone(),
             subjects: records.subjects.clone(),
+            attributions: Attributions::new(records.database.clone(), records.gate.clone()),
             audit: records.audit.clone(),
             gate: records.gate.clone(),
             database: records.database.clone(),

@@ -2,6 +2,7 @@
 //! or read from the ports and write through the log. They know no HTTP; the door and the command line stand on the same
 //! ones.
 
+pub mod attribution;
 pub mod audit;
 pub mod controls;
 pub mod explain;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Config, IsolationLevel, NoTls};
 
 /// A connection, taken from the pool until it is dropped.
 pub type Client = deadpool_postgres::Client;
@@ -124,6 +124,12 @@ impl Database {
 
 /// Begins a transaction that sees, statement by statement, what others have committed.
 pub use sql::{begin, commit};
+
+/// Begins a transaction that only reads, and sees everything as of its first statement.
+pub async fn snapshot(client: &mut Client) -> Result<Transaction<'_>, Fault> {
+    let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    sql::answer(snapshot.start()).await
+}
 
 /// The same endpoint with every bound set. What the URL says itself stands.
 fn bounded(mut config: Config, settings: &Settings) -> Config {

@@ -4,6 +4,7 @@
 //! key from one customer to another moves its history, too. With the key `acme` and the subject keys `acme-eu` and
 //! `acme-us`, usage of 3, 4 and 5 under these three subjects is a usage of 12.
 
+pub mod attribution;
 mod draft;
 
 use super::time::Instant;

@@ -1,7 +1,7 @@
 //! Events on the wire: the CloudEvent that was sent, `data` as it came, and what weir adds in its lists.
 
+use super::events::Remarks;
 use crate::domain::metering::query::StoredEvent;
-use crate::services::explain::Judges;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ impl ToSchema for IngestEventsBody {}
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IngestedEvent<'a> {
-    /// Whose usage it is; there are no customers yet.
+    /// Whose usage it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$")]
     customer_id: Option<String>,
@@ -107,11 +107,11 @@ impl<'a> From<&'a StoredEvent> for Event<'a> {
 
 impl<'a> IngestedEvent<'a> {
     /// An event is stored when it is accepted: both times are one.
-    pub fn of(event: &'a StoredEvent, judges: &Judges) -> Self {
-        let faults = judges.faults(event);
+    pub fn of(event: &'a StoredEvent, remarks: &Remarks) -> Self {
+        let faults = remarks.faults(event);
         let accepted_at = event.accepted_at.to_rfc3339();
         Self {
-            customer_id: None,
+            customer_id: remarks.customer(event).map(|id| id.to_string()),
             event: Event::from(event),
             validation_error: (!faults.is_empty()).then(|| faults.join("\n")),
             ingested_at: accepted_at.clone(),

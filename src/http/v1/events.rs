@@ -3,6 +3,8 @@
 //!
 //! 200 · 400 a filter or a cursor that cannot be read, a period that is too old, an unknown customer. The list of v1
 //! ends after its first page and looks back for 32 days; that of v2 goes on, from cursor to cursor, over everything.
+//! While the business records are away, a list of customers' events is a 503, and any other says in its headers that it
+//! does not show whose the events are.
 
 use super::event_wire::{IngestedEvent, IngestedEventCursorPaginatedResponse};
 use super::filters::{Filter, FilterIdExact, FilterString, FilterTime};
@@ -16,10 +18,13 @@ use crate::http::problem::Problem;
 use crate::http::query_string::{QueryString, format_fault};
 use crate::http::times::DateTime;
 use crate::http::{DoorState, freshness, json};
+use crate::services::attribution::{AttributionError, Deleted, Owners};
 use crate::services::explain::Judges;
+use actix_web::http::header::HeaderName;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Deserialize;
+use ulid::Ulid;
 use utoipa::{IntoParams, ToSchema};
 
 /// Most events in one answer, and how many when none is asked for.
@@ -31,6 +36,7 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// How deep `$and` and `$or` may be nested.
 const FILTER_DEPTH_MAX: usize = 1;
 const FILTER: &str = "filter";
+const CUSTOMERS: HeaderName = HeaderName::from_static("x-weir-customers");
 
 #[utoipa::path(get, path = "/api/v1/events", operation_id = "listEvents", tag = "Events", params(List),
     responses((status = 200, body = Vec<IngestedEvent>), V1Problems))]
@@ -40,12 +46,13 @@ pub async fn list(
     state: Data<DoorState>,
 ) -> Result<HttpResponse, Problem> {
     let client_id = asked.client_id.clone();
-    let query = asked.check(&state.namespace, state.clock.now())?;
+    let query = asked.check(&state).await?;
     let (seen, events) = read(&request, &state, client_id.as_deref(), query).await?;
-    let judges = Judges::of(&state.meters.live(&state.namespace));
-    let rows: Vec<IngestedEvent> = events.iter().map(|event| IngestedEvent::of(event, &judges)).collect();
+    let remarks = Remarks::of(&state, &events).await?;
+    let rows: Vec<IngestedEvent> = events.iter().map(|event| IngestedEvent::of(event, &remarks)).collect();
     let mut response = HttpResponse::Ok();
     seen.mark(&mut response);
+    remarks.mark(&mut response);
     Ok(json(response, &rows))
 }
 
@@ -58,17 +65,18 @@ pub async fn list_v2(
 ) -> Result<HttpResponse, Problem> {
     refuse_brackets(&request, &state)?;
     let client_id = asked.client_id.clone();
-    let query = asked.check(&state.namespace)?;
+    let query = asked.check(&state).await?;
     let (order, limit) = (query.order, query.limit);
     let (seen, events) = read(&request, &state, client_id.as_deref(), query).await?;
-    let judges = Judges::of(&state.meters.live(&state.namespace));
+    let remarks = Remarks::of(&state, &events).await?;
     let last = events.last().filter(|_| events.len() == limit);
     let page = IngestedEventCursorPaginatedResponse {
-        items: events.iter().map(|event| IngestedEvent::of(event, &judges)).collect(),
+        items: events.iter().map(|event| IngestedEvent::of(event, &remarks)).collect(),
         next_cursor: last.map(|event| cursor::encode(order.cursor(event))),
     };
     let mut response = HttpResponse::Ok();
     seen.mark(&mut response);
+    remarks.mark(&mut response);
     Ok(json(response, &page))
 }
 
@@ -110,16 +118,20 @@ pub struct List {
 }
 
 impl List {
-    fn check(self, namespace: &str, now: Instant) -> Result<EventsQuery, Problem> {
-        check_customers(self.customer_id.as_deref(), namespace)?;
+    async fn check(self, state: &DoorState) -> Result<EventsQuery, Problem> {
         let instant = |time: Option<DateTime>| time.map(|time| time.instant);
         let (from, to) = (instant(self.from), instant(self.to));
         let (ingested_from, ingested_to) = (instant(self.ingested_at_from), instant(self.ingested_at_to));
-        let oldest = Instant::from_nanos(now.nanos().saturating_sub(PERIOD_DAYS_MAX * DAY_NS));
+        let oldest = Instant::from_nanos(state.clock.now().nanos().saturating_sub(PERIOD_DAYS_MAX * DAY_NS));
         check_age("from", from, oldest)?;
         check_age("ingestedAtFrom", ingested_from, oldest)?;
         check_order("to", from, to)?;
         check_order("ingestedAtTo", ingested_from, ingested_to)?;
+        let mut subjects = theirs(state, self.customer_id).await?;
+        if let Some(subject) = self.subject.filter(|subject| !subject.is_empty()) {
+            let asked = subjects.is_none_or(|theirs| theirs.contains(&subject));
+            subjects = Some(Vec::from_iter(asked.then_some(subject)));
+        }
         let part = self.id.filter(|id| !id.is_empty()).map(|id| Pattern::new(&format!("%{id}%"), false));
         Ok(EventsQuery {
             // One second later than the oldest allowed, so that the default itself is never too old.
@@ -128,8 +140,8 @@ impl List {
             ingested_from,
             ingested_to,
             id: part.map(TextFilter::Like).into_iter().collect(),
-            subjects: self.subject.filter(|subject| !subject.is_empty()).map(|subject| vec![subject]),
-            ..EventsQuery::newest(namespace, self.limit.unwrap_or(LIMIT_MAX))
+            subjects,
+            ..EventsQuery::newest(&state.namespace, self.limit.unwrap_or(LIMIT_MAX))
         })
     }
 }
@@ -161,11 +173,10 @@ pub struct EventsFilter {
 }
 
 impl ListV2 {
-    fn check(self, namespace: &str) -> Result<EventsQuery, Problem> {
+    async fn check(self, state: &DoorState) -> Result<EventsQuery, Problem> {
         let filter = self.filter.unwrap_or_default();
-        check_customers(filter.customer_id.and_then(|filter| filter.is_in).as_deref(), namespace)?;
         let after = self.cursor.as_deref().map(cursor::decode).transpose()?;
-        Ok(EventsQuery {
+        let query = EventsQuery {
             id: condition("id", filter.id)?,
             source: condition("source", filter.source)?,
             subject: condition("subject", filter.subject)?,
@@ -173,8 +184,10 @@ impl ListV2 {
             time: condition("time", filter.time)?,
             ingested_at: condition("ingestedAt", filter.ingested_at)?,
             after,
-            ..EventsQuery::newest(namespace, self.limit.unwrap_or(LIMIT_MAX))
-        })
+            ..EventsQuery::newest(&state.namespace, self.limit.unwrap_or(LIMIT_MAX))
+        };
+        let subjects = theirs(state, filter.customer_id.and_then(|filter| filter.is_in)).await?;
+        Ok(EventsQuery { subjects, ..query })
     }
 }
 
@@ -193,12 +206,45 @@ fn refuse_brackets(request: &HttpRequest, state: &DoorState) -> Result<(), Probl
     }
 }
 
-/// There are no customers yet, so every one that is asked for is unknown.
-fn check_customers(ids: Option<&[UlidText]>, namespace: &str) -> Result<(), Problem> {
-    let ids: Vec<&str> = ids.unwrap_or_default().iter().map(|UlidText(id)| id.as_str()).collect();
-    match ids.is_empty() {
-        true => Ok(()),
-        false => Err(Problem::validation(format!("customers not found in namespace {namespace}: {}", ids.join(", ")))),
+/// The subjects of these customers; `None` where no customer is asked for.
+async fn theirs(state: &DoorState, ids: Option<Vec<UlidText>>) -> Result<Option<Vec<String>>, Problem> {
+    let ids: Vec<String> = ids.into_iter().flatten().map(|UlidText(id)| id).collect();
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    let attribution = state.attributions.of(&state.namespace, &ids, Deleted::Unknown).await?;
+    Ok(Some(attribution.owners.keys().cloned().collect()))
+}
+
+/// What a list says of its events beside what was sent, as of now.
+pub struct Remarks {
+    judges: Judges,
+    owners: Owners,
+}
+
+impl Remarks {
+    pub async fn of(state: &DoorState, events: &[StoredEvent]) -> Result<Self, Problem> {
+        let owners = state.attributions.owners(&state.namespace, events).await?;
+        Ok(Self { judges: Judges::of(&state.meters.live(&state.namespace)), owners })
+    }
+
+    /// Whose the event is.
+    pub fn customer(&self, event: &StoredEvent) -> Option<Ulid> {
+        self.owners.of(&event.subject)
+    }
+
+    /// What keeps the event from counting somewhere.
+    pub fn faults(&self, event: &StoredEvent) -> Vec<String> {
+        let mut faults = self.judges.faults(event);
+        faults.extend(self.owners.fault(&event.subject));
+        faults
+    }
+
+    /// Says in the answer's headers when it leaves out whose the events are.
+    pub fn mark(&self, response: &mut HttpResponseBuilder) {
+        if self.owners == Owners::Unknown {
+            response.insert_header((CUSTOMERS, "unknown"));
+        }
     }
 }
 
@@ -221,6 +267,15 @@ fn check_order(name: &str, from: Option<Instant>, to: Option<Instant>) -> Result
             to.to_rfc3339(),
             from.to_rfc3339()
         ))),
+    }
+}
+
+impl From<AttributionError> for Problem {
+    fn from(error: AttributionError) -> Self {
+        match error {
+            AttributionError::Fault(fault) => fault.into(),
+            unknown => Problem::validation(unknown),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::wire::UlidText;
 use crate::domain::metering::query::{EventsQuery, StoredEvent};
 use crate::http::cursor;
 use crate::http::times::DateTime;
-use crate::services::explain::Judges;
+use crate::http::v1::events::Remarks;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -106,15 +106,15 @@ fn read_only_map() -> RefOr<Schema> {
 }
 
 impl<'a> MeteringIngestedEvent<'a> {
-    fn of(event: &'a StoredEvent, judges: &Judges) -> Self {
+    fn of(event: &'a StoredEvent, remarks: &Remarks) -> Self {
         let error =
             |message| MeteringIngestedEventValidationError { code: "validation_error", message, attributes: None };
         Self {
-            customer: None,
+            customer: remarks.customer(event).map(|id| CustomerReference { id: UlidText(id.to_string()) }),
             event: event.into(),
             ingested_at: event.accepted_at.into(),
             stored_at: event.accepted_at.into(),
-            validation_errors: judges.faults(event).into_iter().map(error).collect(),
+            validation_errors: remarks.faults(event).into_iter().map(error).collect(),
         }
     }
 }
@@ -153,7 +153,7 @@ struct CursorMetaPage {
 
 impl<'a> IngestedEventPaginatedResponse<'a> {
     /// What the query `asked` found.
-    pub fn of(asked: &EventsQuery, events: &'a [StoredEvent], judges: &Judges) -> Self {
+    pub fn of(asked: &EventsQuery, events: &'a [StoredEvent], remarks: &Remarks) -> Self {
         let cursor = |event: &StoredEvent| cursor::encode(asked.order.cursor(event));
         let last = events.last().map(cursor);
         let page = CursorMetaPage {
@@ -163,7 +163,7 @@ impl<'a> IngestedEventPaginatedResponse<'a> {
             previous: None,
             size: asked.limit,
         };
-        let data = events.iter().map(|event| MeteringIngestedEvent::of(event, judges)).collect();
+        let data = events.iter().map(|event| MeteringIngestedEvent::of(event, remarks)).collect();
         Self { data, meta: CursorMeta { page } }
     }
 }

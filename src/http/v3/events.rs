@@ -15,8 +15,9 @@ use crate::http::cursor;
 use crate::http::openapi::problems::V3Problems;
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
+use crate::http::v1::events::Remarks;
 use crate::http::{DoorState, freshness, json};
-use crate::services::explain::Judges;
+use crate::services::attribution::Deleted;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
@@ -49,23 +50,24 @@ pub async fn list(
     request: HttpRequest,
     state: Data<DoorState>,
 ) -> Result<HttpResponse, Problem> {
-    let query = read(&asked, &QueryString::of(&request, &state.settings)?, &state.namespace)?;
+    let query = read(&asked, &QueryString::of(&request, &state.settings)?, &state).await?;
     let seen = freshness::wait(&request, &state).await?;
     let events = state.usage.events(query.clone()).await?;
-    let judges = Judges::of(&state.meters.live(&state.namespace));
+    let remarks = Remarks::of(&state, &events).await?;
     let mut response = HttpResponse::Ok();
     seen.mark(&mut response);
-    Ok(json(response, &IngestedEventPaginatedResponse::of(&query, &events, &judges)))
+    remarks.mark(&mut response);
+    Ok(json(response, &IngestedEventPaginatedResponse::of(&query, &events, &remarks)))
 }
 
-fn read(asked: &List, parameters: &QueryString, namespace: &str) -> Result<EventsQuery, Problem> {
+async fn read(asked: &List, parameters: &QueryString, state: &DoorState) -> Result<EventsQuery, Problem> {
     let page = Page::read(parameters)?;
     let filters = Filters::read(parameters, &FILTERS)?;
     // An empty order is none, as clients know it.
     let sort = asked.sort.as_ref().filter(|sort| !sort.0.is_empty());
     let sort = sort.map(|sort| sort::read(&sort.0, &SORTS, true)).transpose()?;
-    check_customers(&filters, namespace)?;
     Ok(EventsQuery {
+        subjects: theirs(state, &filters).await?,
         id: filters.texts("id"),
         source: filters.texts("source"),
         subject: filters.texts("subject"),
@@ -74,23 +76,25 @@ fn read(asked: &List, parameters: &QueryString, namespace: &str) -> Result<Event
         ingested_at: [filters.times("ingested_at"), filters.times("stored_at")].concat(),
         order: sort.map_or(EventOrder::NEWEST_FIRST, |sort| EventOrder { by: sort.by, descending: sort.descending }),
         after: page.after,
-        ..EventsQuery::newest(namespace, page.size)
+        ..EventsQuery::newest(&state.namespace, page.size)
     })
 }
 
-/// There are no customers yet, so every one that is asked for is unknown.
-fn check_customers(filters: &Filters, namespace: &str) -> Result<(), Problem> {
-    let mut unknown = Vec::new();
+/// The subjects of the customers that every filter names; `None` where no customer is asked for.
+async fn theirs(state: &DoorState, filters: &Filters) -> Result<Option<Vec<String>>, Problem> {
+    let mut named = Vec::new();
     for filter in filters.texts(CUSTOMER) {
         match filter {
-            TextFilter::In(ids) => unknown.extend(ids),
+            TextFilter::In(ids) => named.extend(ids),
             _ => return Err(refused_by("filter", "format", format!("filter[{CUSTOMER}][neq]: unsupported operator"))),
         }
     }
-    if unknown.is_empty() {
-        return Ok(());
+    if named.is_empty() {
+        return Ok(None);
     }
-    Err(Problem::validation(format!("customers not found in namespace {namespace}: {}", unknown.join(", "))))
+    let attribution = state.attributions.of(&state.namespace, &named, Deleted::Unknown).await?;
+    let asked = attribution.owners.iter().filter(|(_, id)| filters.accept(CUSTOMER, Some(&id.to_string())));
+    Ok(Some(asked.map(|(subject, _)| subject.clone()).collect()))
 }
 
 /// `page[size]` and `page[after]`.

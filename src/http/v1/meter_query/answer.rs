@@ -36,7 +36,7 @@ struct Rows<'a> {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MeterQueryRow<'a> {
-    /// Whose usage it is; there are no customers yet.
+    /// Whose usage it is; there where customers are asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     customer_id: Option<String>,
     #[schema(value_type = BTreeMap<String, Option<String>>)]
@@ -104,7 +104,7 @@ impl Serialize for Rows<'_> {
         serializer.collect_seq(self.rows.iter().map(|row| {
             let (window_start, window_end) = windows.show(row);
             MeterQueryRow {
-                customer_id: None,
+                customer_id: row.customer.map(|id| id.to_string()),
                 group_by: Groups { names: &self.query.group_by, values: &row.groups },
                 subject: row.subject.as_deref(),
                 value: JsonNumber::from(row.value),

@@ -8,11 +8,13 @@ use crate::http::DoorState;
 use crate::http::problem::Problem;
 use crate::http::query_string::{QueryString, format_fault};
 use crate::http::times::DateTime;
+use crate::services::attribution::{AttributionError, Deleted};
 use actix_web::HttpRequest;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use ulid::Ulid;
 use utoipa::{IntoParams, ToSchema};
 
 const SUBJECT: &str = "subject";
@@ -121,15 +123,15 @@ pub fn refuse_misplaced_brackets(request: &HttpRequest, state: &DoorState) -> Re
 }
 
 impl MeterQueryRequest {
-    /// Everything that only the meter can tell, in the order clients know.
-    pub fn check(&self, meter: Arc<Meter>, filter_depth_max: usize) -> Result<UsageQuery, Problem> {
+    /// Everything that only the meter and the customers can tell, in the order clients know.
+    pub async fn check(&self, meter: Arc<Meter>, state: &DoorState) -> Result<UsageQuery, Problem> {
         let zone = zone(self.window_time_zone.as_deref().unwrap_or(""))
             .map_err(|unknown| Problem::validation(format!("invalid time zone: {unknown}")))?;
-        let filters = self.filters(&meter, filter_depth_max)?;
+        let filters = self.filters(&meter, state.settings.filter_depth_max)?;
         let group_by = self.dimensions(&meter)?;
-        self.check_customers()?;
+        let owners = self.owners(state).await?;
         check_period(self.from.as_ref(), self.to.as_ref(), "from must be before to")?;
-        Ok(UsageQuery {
+        let query = UsageQuery {
             meter,
             from: self.from.as_ref().map(|from| from.instant),
             to: self.to.as_ref().map(|to| to.instant),
@@ -140,7 +142,24 @@ impl MeterQueryRequest {
             group_by,
             filters,
             progress: None,
+        };
+        Ok(match owners {
+            Some(owners) => query.of_customers(owners),
+            None => query,
         })
+    }
+
+    /// The columns of a table, after those of the subject: dimensions as asked for, each once, and the customer, last
+    /// where only the filter asks for it.
+    pub fn columns(&self) -> Vec<&str> {
+        let mut columns: Vec<&str> = Vec::new();
+        let filtered = (!self.customers().is_empty()).then_some(CUSTOMER);
+        for name in self.group_by().iter().map(String::as_str).chain(filtered) {
+            if name != SUBJECT && !columns.contains(&name) {
+                columns.push(name);
+            }
+        }
+        columns
     }
 
     fn group_by(&self) -> &[String] {
@@ -195,13 +214,22 @@ impl MeterQueryRequest {
         Ok(found)
     }
 
-    /// There are no customers yet: the first that is asked for is unknown.
-    fn check_customers(&self) -> Result<(), Problem> {
-        match self.customers().first() {
-            Some(id) => Err(Problem::not_found(format!("customer with id {id} not found"))),
-            None => Ok(()),
+    /// Whose the subjects of the customers are; `None` where no customer is asked for.
+    async fn owners(&self, state: &DoorState) -> Result<Option<Arc<BTreeMap<String, Ulid>>>, Problem> {
+        if self.customers().is_empty() {
+            return Ok(None);
+        }
+        match state.attributions.of(&state.namespace, self.customers(), Deleted::Unknown).await {
+            Ok(attribution) => Ok(Some(attribution.owners)),
+            Err(AttributionError::Unknown { ids, .. }) => Err(no_such_customer(&ids)),
+            Err(AttributionError::Fault(fault)) => Err(fault.into()),
         }
     }
+}
+
+/// 404, for the first of the ids that are nobody's.
+pub fn no_such_customer(ids: &[String]) -> Problem {
+    Problem::not_found(format!("customer with id {} not found", ids.first().map_or("", String::as_str)))
 }
 
 /// A period that has an extent; `backwards` says what is wrong with one that runs the other way.

@@ -1,7 +1,8 @@
 //! A meter query's answer as a table: `Accept: text/csv`.
 //!
 //! `window_start,window_end[,subject[,subject_display_name]],<dimensions as asked>,value`. The column of display names
-//! is there as soon as one subject is known by its key; the value is exact, in plain notation.
+//! is there as soon as one subject is known by its key; that of the customer, `customer_id`, is one of the dimensions.
+//! The value is exact, in plain notation.
 
 use super::answer::Windows;
 use crate::domain::metering::query::{UsageQuery, UsageRow};
@@ -20,22 +21,32 @@ pub fn is_asked(request: &HttpRequest) -> bool {
     media_type.eq_ignore_ascii_case(MEDIA_TYPE) && !accept.contains(',')
 }
 
-/// The table. `names`: what is known of the rows' subjects, by key; what has no display name is blank.
-pub fn table(query: &UsageQuery, rows: &[UsageRow], names: &BTreeMap<String, String>) -> Result<Vec<u8>, csv::Error> {
+/// The table. `columns`: the dimensions and the customer, in their order. `names`: what is known of the rows' subjects,
+/// by key; what has no display name is blank.
+pub fn table(
+    query: &UsageQuery,
+    columns: &[&str],
+    rows: &[UsageRow],
+    names: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let named = query.group_by_subject && !names.is_empty();
     let subject = query.group_by_subject.then_some("subject");
     let name = named.then_some("subject_display_name");
-    let dimensions = query.group_by.iter().map(String::as_str);
+    let dimensions = columns.iter().copied();
     writer.write_record(
         ["window_start", "window_end"].into_iter().chain(subject).chain(name).chain(dimensions).chain(["value"]),
     )?;
+    let place = |column: &&str| query.group_by.iter().position(|name| name == column);
+    let places: Vec<Option<usize>> = columns.iter().map(place).collect();
     let mut windows = Windows::of(query);
     for row in rows {
         let (start, end) = windows.show(row);
         let subject = query.group_by_subject.then(|| row.subject.as_deref().unwrap_or(""));
         let name = subject.filter(|_| named).map(|key| names.get(key).map_or("", String::as_str));
-        let (groups, value) = (row.groups.iter().map(String::as_str), six_decimals(row.value.to_plain()));
+        let (customer, value) = (row.customer.map(|id| id.to_string()), six_decimals(row.value.to_plain()));
+        let customer = customer.as_deref().unwrap_or("");
+        let groups = places.iter().map(|place| place.map_or(customer, |place| &row.groups[place]));
         let cells = [&*start, &*end].into_iter().chain(subject).chain(name).chain(groups).chain([value.as_str()]);
         writer.write_record(cells)?;
     }

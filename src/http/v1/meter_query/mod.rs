@@ -2,14 +2,14 @@
 //!
 //! 200 rows · 400 a question that cannot be asked, in the words clients know · 404 no such meter, no such customer.
 //! Values are exact numbers in plain notation. The answer sees everything accepted before the request, or says in its
-//! headers how far it is behind.
+//! headers how far it is behind. Usage of customers needs the business records: 503 while they are away.
 
 mod answer;
 mod ask;
 mod csv;
 
 pub use answer::{MeterQueryResult, Windows};
-pub use ask::{MeterQueryRequest, Parameters, WindowSize, check_period};
+pub use ask::{MeterQueryRequest, Parameters, WindowSize, check_period, no_such_customer};
 pub use csv::{download, is_asked as csv_is_asked};
 
 use super::meters::MeterPath;
@@ -57,7 +57,7 @@ async fn answer(
 ) -> Result<HttpResponse, Problem> {
     let seen = freshness::wait(request, state).await?;
     let meter = state.meters.known(&state.namespace, id_or_slug)?.meter;
-    let mut query = asked.check(meter, state.settings.filter_depth_max)?;
+    let mut query = asked.check(meter, state).await?;
     let watched = asked.client_id.as_deref().map(|id| state.progress.watch(id));
     query.progress = watched.as_ref().map(|watched| watched.progress());
     let rows = state.usage.query(query.clone()).await?.rows;
@@ -67,7 +67,7 @@ async fn answer(
         return Ok(json(response, &MeterQueryResult::of(&asked, &query, rows)));
     }
     let names = display_names(state, &rows).await?;
-    download(response, &query.meter.slug, csv::table(&query, &rows, &names))
+    download(response, &query.meter.slug, csv::table(&query, &asked.columns(), &rows, &names))
 }
 
 /// By key, for the rows' subjects that people know; "" where a subject has no name.

@@ -4,9 +4,10 @@ use super::ask::MeterQueryRequest;
 use crate::domain::metering::query::{UsageQuery, UsageRow};
 use crate::http::times::{DateTime, echo};
 use crate::http::v1::meter_query::Windows;
-use crate::http::v3::meters::SUBJECT;
+use crate::http::v3::meters::{CUSTOMER, SUBJECT};
 use crate::http::v3::wire::Numeric;
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use utoipa::ToSchema;
@@ -36,7 +37,7 @@ struct Rows<'a> {
 struct MeterQueryRow<'a> {
     /// Subject and customer, where rows are told apart by them, are dimensions like any other.
     #[schema(value_type = BTreeMap<String, String>)]
-    dimensions: BTreeMap<&'a str, &'a str>,
+    dimensions: BTreeMap<&'a str, Cow<'a, str>>,
     #[schema(value_type = DateTime)]
     from: Rc<str>,
     #[schema(value_type = DateTime)]
@@ -55,12 +56,13 @@ impl Serialize for Rows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut windows = Windows::of(self.query);
         serializer.collect_seq(self.rows.iter().map(|row| {
-            let subject = row.subject.as_deref().map(|subject| (SUBJECT, subject));
-            let groups =
-                self.query.group_by.iter().zip(&row.groups).map(|(name, value)| (name.as_str(), value.as_str()));
+            let subject = row.subject.as_deref().map(|subject| (SUBJECT, Cow::Borrowed(subject)));
+            let customer = row.customer.map(|id| (CUSTOMER, Cow::Owned(id.to_string())));
+            let groups = self.query.group_by.iter().zip(&row.groups);
+            let groups = groups.map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
             let (from, to) = windows.show(row);
             let value = Numeric(row.value.to_plain());
-            MeterQueryRow { dimensions: groups.chain(subject).collect(), from, to, value }
+            MeterQueryRow { dimensions: groups.chain(subject).chain(customer).collect(), from, to, value }
         }))
     }
 }

@@ -1,13 +1,16 @@
 //! What a meter query asks: as sent in the body, then checked against the meter.
 
 use super::filters::{Named, QueryFilterStringMapItem};
+use crate::domain::customer::Customer;
 use crate::domain::metering::Meter;
 use crate::domain::metering::query::UsageQuery;
 use crate::domain::metering::window::{WindowSize, Windows, zone};
+use crate::http::DoorState;
 use crate::http::problem::Problem;
 use crate::http::times::DateTime;
-use crate::http::v1::meter_query::check_period;
+use crate::http::v1::meter_query::{check_period, no_such_customer};
 use crate::http::v3::meters::{CUSTOMER, SUBJECT};
+use crate::services::attribution::{Attribution, AttributionError, Deleted};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -69,9 +72,16 @@ fn dimension_filters() -> RefOr<Schema> {
     filters.additional_properties(Some(AdditionalProperties::RefOr(filter.into()))).into()
 }
 
+/// What the store is asked, and the customers whose usage it is.
+pub struct Checked {
+    pub query: UsageQuery,
+    /// Deleted ones, too.
+    pub customers: Vec<Customer>,
+}
+
 impl MeterQueryRequest {
-    /// Everything that only the meter can tell.
-    pub fn check(&self, meter: Arc<Meter>) -> Result<UsageQuery, Problem> {
+    /// Everything that only the meter and the customers can tell.
+    pub async fn check(&self, meter: Arc<Meter>, state: &DoorState) -> Result<Checked, Problem> {
         let zone = zone(self.time_zone.as_deref().unwrap_or("")).map_err(|unknown| {
             let name = self.time_zone.clone().unwrap_or_default();
             Problem::validation(format!("invalid time zone: {unknown}")).with_issue(
@@ -94,23 +104,31 @@ impl MeterQueryRequest {
             progress: None,
             meter,
         };
-        self.filter(&mut query)?;
-        if grouping.iter().any(|name| name == CUSTOMER) {
+        let asked = self.filter(&mut query)?;
+        if asked.is_none() && grouping.iter().any(|name| name == CUSTOMER) {
             return Err(Problem::validation("customer filter is required with customer_id group by"));
         }
+        let attribution = match asked {
+            Some(ids) => Some(attribution(state, &ids).await?),
+            None => None,
+        };
         check_period(self.from.as_ref(), self.to.as_ref(), "from must be before to")?;
-        Ok(query)
+        Ok(match attribution {
+            Some(Attribution { customers, owners }) => Checked { query: query.of_customers(owners), customers },
+            None => Checked { query, customers: Vec::new() },
+        })
     }
 
-    /// A filter on subjects tells rows apart by them, too.
-    fn filter(&self, query: &mut UsageQuery) -> Result<(), Problem> {
+    /// A filter on subjects tells rows apart by them, too. Returns the customers that are asked for, if any are.
+    fn filter(&self, query: &mut UsageQuery) -> Result<Option<Vec<String>>, Problem> {
+        let mut customers = None;
         for (name, filter) in self.filters.iter().flat_map(|filters| &filters.dimensions).flatten() {
             match name.as_str() {
                 SUBJECT => {
                     query.subjects = named(SUBJECT, filter)?;
                     query.group_by_subject |= query.subjects.is_some();
                 }
-                CUSTOMER => check_customers(named(CUSTOMER, filter)?)?,
+                CUSTOMER => customers = named(CUSTOMER, filter)?,
                 _ => {
                     if !query.meter.group_by.contains_key(name) {
                         return Err(no_such_dimension(name));
@@ -122,7 +140,7 @@ impl MeterQueryRequest {
                 }
             }
         }
-        Ok(())
+        Ok(customers)
     }
 }
 
@@ -159,12 +177,17 @@ fn named(dimension: &str, filter: &QueryFilterStringMapItem) -> Result<Option<Ve
     }
 }
 
-/// There are no customers yet: the first that is asked for is unknown.
-fn check_customers(ids: Option<Vec<String>>) -> Result<(), Problem> {
-    let Some(id) = ids.into_iter().flatten().next() else { return Ok(()) };
-    let problem = Problem::not_found(format!("customer with id {id} not found"));
-    let field = format!("$.filters.dimensions.{CUSTOMER}");
-    Err(problem.with_issue("customer_not_found", &field, "customer not found", [(CUSTOMER, id.into())]))
+/// The customers with these ids, deleted ones too.
+async fn attribution(state: &DoorState, ids: &[String]) -> Result<Attribution, Problem> {
+    match state.attributions.of(&state.namespace, ids, Deleted::Found).await {
+        Ok(attribution) => Ok(attribution),
+        Err(AttributionError::Fault(fault)) => Err(fault.into()),
+        Err(AttributionError::Unknown { ids, .. }) => {
+            let (field, id) = (format!("$.filters.dimensions.{CUSTOMER}"), ids.first().cloned());
+            let message = "customer not found";
+            Err(no_such_customer(&ids).with_issue("customer_not_found", &field, message, [(CUSTOMER, id.into())]))
+        }
+    }
 }
 
 fn no_such_dimension(name: &str) -> Problem {
