@@ -73,7 +73,7 @@ pub fn evaluation_instant(terms: &Terms, at: Instant) -> Instant {
 pub fn needs(terms: &Terms, at: Instant) -> Result<Vec<Need>, TooManyPhases> {
     let burndown = Burndown::new(terms);
     let until = burndown.read_at(at).minute;
-    if terms.aggregation == Aggregation::Latest {
+    if burndown.is_level() {
         let from = burndown.periods.period_at(at).start;
         return Ok((from < until).then_some(Need { from, to: until }).into_iter().collect());
     }
@@ -85,7 +85,7 @@ pub fn needs(terms: &Terms, at: Instant) -> Result<Vec<Need>, TooManyPhases> {
 pub fn balance(terms: &Terms, at: Instant, usage: &[Quantity]) -> Result<Balance, Overflow> {
     let burndown = Burndown::new(terms);
     let (current, past) = usage.split_last().map_or((Quantity::ZERO, usage), |(current, past)| (*current, past));
-    if terms.aggregation == Aggregation::Latest {
+    if burndown.is_level() {
         return burndown.balance_of_level(at, current);
     }
     let mut state = burndown.start();
@@ -263,11 +263,15 @@ impl<'t> Burndown<'t> {
         measured.checked_sub(seen)
     }
 
+    /// Whether usage is a level, so that nothing is carried from phase to phase.
+    pub(super) fn is_level(&self) -> bool {
+        self.terms.aggregation == Aggregation::Latest
+    }
+
     /// When the phase that contains `from` ends.
     fn phase_end(&self, from: Instant) -> Instant {
-        let is_level = self.terms.aggregation == Aggregation::Latest;
         let turns = self.grants.iter().filter_map(|grant| grant.turns_after(from));
-        let refills = self.grants.iter().filter(|_| !is_level).filter_map(|grant| grant.refilled_after(from));
+        let refills = self.grants.iter().filter(|_| !self.is_level()).filter_map(|grant| grant.refilled_after(from));
         let end = self.periods.period_at(from).end;
         turns.chain(refills).fold(end, Instant::min)
     }
@@ -275,10 +279,7 @@ impl<'t> Burndown<'t> {
     /// Whether a read at the end of a phase sees the next one begin: a reset or a refill exactly there counts, while a
     /// grant that begins there counts from the next minute on.
     pub(super) fn opens_at_end(&self, read: &Read) -> bool {
-        let is_refill = || {
-            let is_flow = self.terms.aggregation != Aggregation::Latest;
-            is_flow && self.grants.iter().any(|grant| grant.is_refilled_at(read.minute))
-        };
+        let is_refill = || !self.is_level() && self.grants.iter().any(|grant| grant.is_refilled_at(read.minute));
         read.is_complete && (self.periods.reset_at(read.minute).is_some() || is_refill())
     }
 
@@ -294,8 +295,11 @@ impl<'t> Burndown<'t> {
     /// A reset, before preserved overage is taken. What begins exactly now has nothing to roll over.
     pub(super) fn roll_over(&self, state: &mut State, at: Instant, kind: ResetKind) {
         for (balance, grant) in state.balances.iter_mut().zip(&self.grants) {
-            let was_there = grant.effective_at < at && grant.is_active(at);
-            *balance = if was_there { grant.rolled_over(*balance) } else { Quantity::ZERO };
+            *balance = match grant.is_active(at) && grant.effective_at < at {
+                true if self.is_level() => grant.amount,
+                true => grant.rolled_over(*balance),
+                false => Quantity::ZERO,
+            };
         }
         let keeps = match kind {
             ResetKind::Automatic => self.terms.preserve_overage_at_reset,
@@ -309,15 +313,14 @@ impl<'t> Burndown<'t> {
 
     /// Begins the phase at `at`: refills, and grants that come and go.
     pub(super) fn refill(&self, state: &mut State, at: Instant) {
-        let is_level = self.terms.aggregation == Aggregation::Latest;
         for (balance, grant) in state.balances.iter_mut().zip(&self.grants) {
             if !grant.is_active(at) {
                 *balance = Quantity::ZERO;
-            } else if is_level || grant.effective_at == at || grant.is_refilled_at(at) {
+            } else if self.is_level() || grant.effective_at == at || grant.is_refilled_at(at) {
                 *balance = grant.amount;
             }
         }
-        if is_level {
+        if self.is_level() {
             (state.usage, state.taken, state.overage) = (Quantity::ZERO, Quantity::ZERO, Quantity::ZERO);
         }
         state.phase = at..self.phase_end(at);
@@ -355,3 +358,6 @@ impl<'t> Burndown<'t> {
 pub(super) fn total(mut quantities: impl Iterator<Item = Quantity>) -> Result<Quantity, Overflow> {
     quantities.try_fold(Quantity::ZERO, Quantity::checked_add)
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,3 +153,80 @@ fn months_later(at: Instant, offset: Offset, months: i64) -> Option<Timestamp> {
     let end = first.checked_add(Span::new().try_months(months).ok()?).ok()?.checked_add(into_month).ok()?;
     offset.to_timestamp(end).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::entitlement::testing::{at, grant};
+    use ExpirationUnit::{Day, Hour, Month, Week, Year};
+
+    const EAST_2H: i32 = 7_200;
+
+    #[test]
+    fn a_day_that_the_month_does_not_have_runs_over_into_the_next() {
+        #[rustfmt::skip]
+        let table = [
+            ("2025-01-31",       1,  Month, 0,        "2025-03-03"),
+            ("2024-01-31",       1,  Month, 0,        "2024-03-02"),
+            ("2025-03-31",       1,  Month, 0,        "2025-05-01"),
+            ("2025-10-31 10:30", 4,  Month, 0,        "2026-03-03 10:30"),
+            ("2025-01-15",       12, Month, 0,        "2026-01-15"),
+            ("2024-02-29",       1,  Year,  0,        "2025-03-01"),
+            ("2024-02-29",       4,  Year,  0,        "2028-02-29"),
+            ("2025-01-01",       10, Day,   0,        "2025-01-11"),
+            ("2025-03-29",       2,  Week,  0,        "2025-04-12"),
+            ("2025-12-31 23:00", 2,  Hour,  0,        "2026-01-01 01:00"),
+            ("2025-01-31",       0,  Month, 0,        "2025-01-31"),
+            // On a clock two hours east this is January 31 in the first case, February 1 in the second.
+            ("2025-01-31 21:00", 1,  Month, EAST_2H,  "2025-03-03 21:00"),
+            ("2025-01-31 23:00", 1,  Month, EAST_2H,  "2025-02-28 23:00"),
+            ("2025-01-31 23:00", 1,  Month, 0,        "2025-03-03 23:00"),
+            ("2025-01-01 01:00", 1,  Month, -EAST_2H, "2025-02-01 01:00"),
+        ];
+        for (effective_at, count, unit, offset_s, end) in table {
+            let expiration = Expiration { count, unit };
+            assert_eq!(
+                expiration.after(at(effective_at), offset_s),
+                Some(at(end)),
+                "{effective_at} + {count} {unit:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_end_beyond_the_calendar_is_none() {
+        for unit in ExpirationUnit::ALL {
+            assert_eq!(ExpirationUnit::parse(unit.as_str()), Some(unit));
+            assert_eq!(Expiration { count: u32::MAX, unit }.after(at("2025-01-01"), 0), None, "{unit:?}");
+            for nanos in [i64::MIN, i64::MAX] {
+                let _ = Expiration { count: 1_000, unit }.after(Instant::from_nanos(nanos), 50_400);
+            }
+        }
+        assert_eq!(Expiration { count: 1_000, unit: Year }.after(at("2025-01-01"), 0), None);
+        assert_eq!(Expiration { count: 1, unit: Year }.after(at("2025-01-01"), i32::MAX), None);
+    }
+
+    #[test]
+    fn a_grant_is_in_force_from_its_begin_until_its_first_end() {
+        let ends = |expires, voids, deletes| Grant {
+            effective_at: at("01-10"),
+            expires_at: Option::map(expires, at),
+            voided_at: Option::map(voids, at),
+            deleted_at: Option::map(deletes, at),
+            ..grant("A", "1", 1)
+        };
+        #[rustfmt::skip]
+        let table = [
+            (ends(None, None, None),                                   None,                &["01-10", "2200-01-01"][..], &["01-09 23:59:59"][..]),
+            (ends(Some("01-20"), None, None),                          Some("01-20"),       &["01-19 23:59"],             &["01-20"]),
+            (ends(Some("01-20"), Some("01-15"), None),                 Some("01-15"),       &["01-14 23:59"],             &["01-15"]),
+            (ends(Some("01-20"), Some("01-15"), Some("01-12 06:07:08")), Some("01-12 06:07"), &["01-12 06:06"],           &["01-12 06:07"]),
+            (ends(None, Some("01-10"), None),                          Some("01-10"),       &[],                          &["01-09", "01-10", "01-11"]),
+        ];
+        for (grant, end, active, inactive) in table {
+            assert_eq!(grant.ends_at(), end.map(at));
+            assert!(active.iter().all(|when| grant.is_active(at(when))), "{end:?}");
+            assert!(!inactive.iter().any(|when| grant.is_active(at(when))), "{end:?}");
+        }
+    }
+}

@@ -7,7 +7,6 @@
 use super::burndown::{Burndown, Need, State, TooManyPhases, total};
 use super::period::ResetKind;
 use super::terms::Terms;
-use crate::domain::metering::meter::Aggregation;
 use crate::domain::quantity::{Overflow, Quantity};
 use crate::domain::time::Instant;
 use std::ops::Range;
@@ -110,10 +109,6 @@ impl<'b> Teller<'b> {
         Self { burndown, from, to, state, used: Quantity::ZERO, begun: None, told: History::default() }
     }
 
-    fn is_level(&self) -> bool {
-        self.burndown.terms.aggregation == Aggregation::Latest
-    }
-
     /// Ends the phase and begins the next one.
     fn turn(&mut self) -> Result<(), Overflow> {
         let at = self.state.phase.end;
@@ -122,7 +117,7 @@ impl<'b> Teller<'b> {
         if let Some(kind) = reset {
             self.reset(at, kind)?;
         }
-        if reset.is_some() || !self.is_level() {
+        if reset.is_some() || !self.burndown.is_level() {
             self.used = Quantity::ZERO;
         }
         self.burndown.refill(&mut self.state, at);
@@ -145,7 +140,7 @@ impl<'b> Teller<'b> {
 
     /// Tells the balance at a window's begin.
     fn mark(&mut self, at: Instant) -> Result<(), Overflow> {
-        let begins_phase = at == self.state.phase.start && !self.is_level();
+        let begins_phase = at == self.state.phase.start && !self.burndown.is_level();
         let balances = if begins_phase { &self.state } else { &self.state.after(self.used)? };
         self.told.starts.push((at, total(balances.balances.iter().copied())?));
         Ok(())
@@ -154,12 +149,12 @@ impl<'b> Teller<'b> {
     /// Goes on by a piece of the phase.
     fn pass(&mut self, piece: Range<Instant>, used: Quantity) -> Result<(), Overflow> {
         if piece.start >= self.from && self.begun.is_none() {
-            let begins_phase = piece.start == self.state.phase.start || self.is_level();
+            let begins_phase = piece.start == self.state.phase.start || self.burndown.is_level();
             let start = if begins_phase { self.state.clone() } else { self.state.after(self.used)? };
             let used = if begins_phase { Quantity::ZERO } else { self.used };
             self.begun = Some((piece.start, start, used));
         }
-        self.used = if self.is_level() { used } else { self.used.checked_add(used)? };
+        self.used = if self.burndown.is_level() { used } else { self.used.checked_add(used)? };
         if (piece.end == self.state.phase.end || piece.end == self.to)
             && let Some((from, start, used_before)) = self.begun.take()
         {
@@ -202,3 +197,6 @@ impl<'b> Teller<'b> {
         Ok(segment)
     }
 }
+
+#[cfg(test)]
+mod tests;

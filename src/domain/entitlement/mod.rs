@@ -14,3 +14,6 @@ pub mod period;
 pub mod record;
 pub mod recurrence;
 pub mod terms;
+
+#[cfg(test)]
+mod testing;

@@ -70,3 +70,39 @@ impl UsagePeriods {
         (&self.stretches[begun - 1], self.stretches.get(begun))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::entitlement::testing::{at, recurrence};
+
+    #[test]
+    fn periods_begin_with_measuring_and_with_resets() {
+        let reset = |when, anchor: Option<&str>| Reset { at: at(when), anchor: anchor.map(at), preserve_overage: true };
+        let resets = [
+            reset("01-15 10:30", None), // no reset: measuring begins here
+            reset("02-10", Some("02-10")),
+            reset("02-20", None),
+            reset("03-31", Some("03-31")),
+            reset("05-31", None),
+        ];
+        let periods = UsagePeriods::new(at("01-15 10:30"), recurrence("01-01", "P1M"), &resets);
+        let bounds = ["01-15 10:30", "02-01", "02-10", "02-20", "03-10", "03-31", "04-30", "05-31", "06-30", "07-31"];
+        let manual = ["02-10", "02-20", "03-31", "05-31"];
+        for ends in bounds.windows(2) {
+            let period = at(ends[0])..at(ends[1]);
+            let last = Instant::from_nanos(period.end.nanos() - 1);
+            for instant in [period.start, last] {
+                assert_eq!(periods.period_at(instant), period, "{ends:?}");
+            }
+            let expected = match ends[0] {
+                "01-15 10:30" => None,
+                start if manual.contains(&start) => Some(ResetKind::Manual { preserve_overage: true }),
+                _ => Some(ResetKind::Automatic),
+            };
+            assert_eq!((periods.reset_at(period.start), periods.reset_at(last)), (expected, None), "{ends:?}");
+        }
+        assert_eq!(periods.period_at(at("2024-01-01")), at(bounds[0])..at(bounds[1]));
+        assert_eq!(periods.reset_at(at("01-01")), None);
+    }
+}
