@@ -5,6 +5,7 @@
 pub mod attribution;
 pub mod audit;
 pub mod controls;
+pub mod entitlements;
 pub mod explain;
 pub mod gate;
 mod ids;

@@ -1,6 +1,7 @@
 //! The business records, wired: everything that stands on PostgreSQL, on one database, one publisher and one gate.
 
 use super::audit::Audit;
+use super::entitlements::Entitlements;
 use super::gate::Gate;
 use super::meters::{self, Meters};
 use super::publisher::Publisher;
@@ -27,6 +28,7 @@ pub struct Foundation {
 pub struct Records {
     pub meters: Arc<Meters>,
     pub subjects: Arc<Subjects>,
+    pub entitlements: Arc<Entitlements>,
     pub audit: Arc<Audit>,
     pub gate: Arc<Gate>,
     pub database: Database,
@@ -44,7 +46,10 @@ impl Records {
         let gate = Arc::new(Gate::default());
         let publisher = Arc::new(Publisher::new(database.clone(), log, freshness.clone()));
         let writes = Arc::new(Writes::new(database.clone(), clock.clone(), publisher.clone()));
+        let entitlements =
+            Entitlements::new(database.clone(), writes.clone(), gate.clone(), clock.clone(), forget.clone());
         Self {
+            entitlements: Arc::new(entitlements),
             meters: Arc::new(Meters::new(database.clone(), writes.clone(), store.clone(), gate.clone(), metering)),
             subjects: Arc::new(Subjects::new(database.clone(), writes, gate.clone())),
             audit: Arc::new(Audit::new(database.clone(), gate.clone())),

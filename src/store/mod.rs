@@ -7,8 +7,10 @@
 pub mod audit;
 pub mod customers;
 pub mod database;
+pub mod entitlements;
 pub mod event_log;
 pub mod features;
+pub mod grants;
 pub mod idempotency;
 pub mod meters;
 mod migrate;
@@ -19,11 +21,14 @@ mod sql;
 pub mod subjects;
 mod tls;
 pub mod types;
+pub mod usage_resets;
 
 #[cfg(test)]
 pub mod tests;
 
 pub use database::{Client, Database, DatabaseSnapshot, Transaction};
+/// What reads are made with: a [`Client`], or a [`Transaction`] in which they see its own writes.
+pub use deadpool_postgres::GenericClient;
 pub use settings::Settings;
 pub use sql::CommitError;
 

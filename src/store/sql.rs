@@ -53,6 +53,13 @@ pub async fn named(
     row(client, find, &[&namespace, &name]).await
 }
 
+/// What a query of one number, called `total`, answers.
+pub async fn total(client: &impl GenericClient, sql: &str, parameters: Parameters<'_>) -> Result<u64, Fault> {
+    let row = row(client, sql, parameters).await?;
+    let total: i64 = row.map(|row| column(&row, "total")).transpose()?.unwrap_or_default();
+    Ok(total.unsigned_abs())
+}
+
 /// How many rows were changed.
 pub async fn execute(client: &impl GenericClient, sql: &str, parameters: Parameters<'_>) -> Result<u64, Fault> {
     answer(async {
@@ -70,6 +77,12 @@ pub fn column<'a, T: FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, Fault> 
 /// A text that PostgreSQL can hold: all but those with a NUL. Others are found nowhere.
 pub fn can_be_stored(text: &str) -> bool {
     !text.contains('\0')
+}
+
+/// A filter of a list: one of these texts, or any where none is given.
+pub fn any_of(texts: &[String]) -> Option<Vec<&str>> {
+    let storable = texts.iter().map(String::as_str).filter(|text| can_be_stored(text));
+    (!texts.is_empty()).then(|| storable.collect())
 }
 
 /// Begins a transaction that sees, statement by statement, what others have committed.
