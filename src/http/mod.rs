@@ -36,6 +36,7 @@ use crate::ports::{Clock, EventLog, UsageStore};
 use crate::services::attribution::Attributions;
 use crate::services::audit::Audit;
 use crate::services::controls::Controls;
+use crate::services::entitlements::Entitlements;
 use crate::services::gate::Gate;
 use crate::services::ingest::Ingest;
 use crate::services::meters::Meters;
@@ -84,6 +85,7 @@ pub struct DoorState {
     pub ingest: Ingest,
     pub meters: Arc<Meters>,
     pub subjects: Arc<Subjects>,
+    pub entitlements: Arc<Entitlements>,
     pub attributions: Attributions,
     pub audit: Arc<Audit>,
     pub gate: Arc<Gate>,
@@ -109,6 +111,7 @@ impl DoorState {
             ingest: Ingest::new(parts.log),
             meters: records.meters.clone(),
             subjects: records.subjects.clone(),
+            entitlements: records.entitlements.clone(),
             attributions: Attributions::new(records.database.clone(), records.gate.clone()),
             audit: records.audit.clone(),
             gate: records.gate.clone(),
