@@ -37,6 +37,7 @@ use crate::services::attribution::Attributions;
 use crate::services::audit::Audit;
 use crate::services::controls::Controls;
 use crate::services::entitlements::Entitlements;
+use crate::services::features::Features;
 use crate::services::gate::Gate;
 use crate::services::ingest::Ingest;
 use crate::services::meters::Meters;
@@ -85,6 +86,7 @@ pub struct DoorState {
     pub ingest: Ingest,
     pub meters: Arc<Meters>,
     pub subjects: Arc<Subjects>,
+    pub features: Arc<Features>,
     pub entitlements: Arc<Entitlements>,
     pub attributions: Attributions,
     pub audit: Arc<Audit>,
@@ -111,6 +113,7 @@ impl DoorState {
             ingest: Ingest::new(parts.log),
             meters: records.meters.clone(),
             subjects: records.subjects.clone(),
+            features: records.features.clone(),
             entitlements: records.entitlements.clone(),
             attributions: Attributions::new(records.database.clone(), records.gate.clone()),
             audit: records.audit.clone(),

@@ -17,7 +17,7 @@ use crate::domain::record::Control;
 use crate::domain::time::Instant;
 use crate::ports::UsageStore;
 use crate::ports::usage_store::KnownMeter;
-use crate::store::{Database, Lock, Transaction, meters};
+use crate::store::{Database, Lock, Transaction, features, meters};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::HashSet;
@@ -45,6 +45,11 @@ pub enum MeterError {
     Refused(#[from] MeterRefusal),
     #[error("meter with the same slug already exists")]
     SlugTaken,
+    #[error("meter has active features and cannot be deleted")]
+    HasFeatures,
+    /// Live features only; what is archived keeps the dimensions it was archived with.
+    #[error("meter group by: {dimension} cannot be dropped because it is used by feature: {feature}")]
+    DimensionUsed { dimension: String, feature: String },
     /// A read failed.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -136,6 +141,7 @@ impl Meters {
             let before = self.changeable(tx, &caller.namespace, id_or_slug).await?;
             check_reserved(&changes.group_by, reserved)?;
             let meter = changes.apply(&before.meter, self.ids.next(now), now)?;
+            check_features_keep_dimensions(tx, &meter).await?;
             meters::update(tx, &meter).await?;
             let after = StoredMeter { meter, deleted_at: before.deleted_at };
             let change = change("meter.update", Some(&before), Some(&after));
@@ -151,6 +157,9 @@ impl Meters {
             let before = self.changeable(tx, &caller.namespace, id_or_slug).await?;
             if before.deleted_at.is_some() {
                 return Ok(Done { kept: show, audit: Vec::new(), controls: Vec::new() });
+            }
+            if !features::of_meter(tx, &caller.namespace, before.meter.id).await?.is_empty() {
+                return Err(Stop::Refused(MeterError::HasFeatures));
             }
             meters::delete(tx, &caller.namespace, before.meter.id, now).await?;
             let change = change("meter.delete", Some(&before), None);
@@ -220,6 +229,17 @@ pub(super) fn newest_versions(catalog: &[KnownMeter]) -> Vec<KnownMeter> {
         catalog.iter().rev().filter(|known| seen.insert(known.meter.id)).cloned().collect();
     newest.reverse();
     newest
+}
+
+/// A live feature's filters and cost are read from dimensions; a meter that lost one would count nothing for it.
+async fn check_features_keep_dimensions(tx: &Transaction<'_>, meter: &Meter) -> Result<(), Stop<MeterError>> {
+    for feature in features::of_meter(tx, &meter.namespace, meter.id).await? {
+        if let Some(dimension) = feature.dimensions().find(|dimension| !meter.group_by.contains_key(*dimension)) {
+            let (dimension, feature) = (dimension.to_string(), feature.key.clone());
+            return Err(Stop::Refused(MeterError::DimensionUsed { dimension, feature }));
+        }
+    }
+    Ok(())
 }
 
 /// What the line is told of an update: nothing, or that another version takes over. The new one goes live first, so

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod controls;
 pub mod entitlements;
 pub mod explain;
+pub mod features;
 pub mod gate;
 mod ids;
 pub mod ingest;
@@ -19,6 +20,8 @@ pub mod startup;
 pub mod subjects;
 pub mod usage;
 pub mod writes;
+
+pub use crate::store::page;
 
 #[cfg(test)]
 pub mod testing;

@@ -2,6 +2,7 @@
 
 use super::audit::Audit;
 use super::entitlements::Entitlements;
+use super::features::Features;
 use super::gate::Gate;
 use super::meters::{self, Meters};
 use super::publisher::Publisher;
@@ -28,6 +29,7 @@ pub struct Foundation {
 pub struct Records {
     pub meters: Arc<Meters>,
     pub subjects: Arc<Subjects>,
+    pub features: Arc<Features>,
     pub entitlements: Arc<Entitlements>,
     pub audit: Arc<Audit>,
     pub gate: Arc<Gate>,
@@ -50,6 +52,7 @@ impl Records {
             Entitlements::new(database.clone(), writes.clone(), gate.clone(), clock.clone(), forget.clone());
         Self {
             entitlements: Arc::new(entitlements),
+            features: Arc::new(Features::new(database.clone(), writes.clone(), gate.clone())),
             meters: Arc::new(Meters::new(database.clone(), writes.clone(), store.clone(), gate.clone(), metering)),
             subjects: Arc::new(Subjects::new(database.clone(), writes, gate.clone())),
             audit: Arc::new(Audit::new(database.clone(), gate.clone())),

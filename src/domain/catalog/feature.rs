@@ -124,6 +124,12 @@ impl Feature {
         self.filters.iter().map(one).collect()
     }
 
+    /// The dimensions it needs its meter to have.
+    pub fn dimensions(&self) -> impl Iterator<Item = &str> {
+        let of_cost = self.unit_cost.iter().flat_map(UnitCost::dimensions);
+        self.filters.keys().map(String::as_str).chain(of_cost)
+    }
+
     /// The feature with this unit cost from now on; `meter` is its meter.
     pub fn with_unit_cost(
         &self,

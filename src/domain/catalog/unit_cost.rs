@@ -71,6 +71,15 @@ impl UnitCost {
         Ok(Self::Manual { amount })
     }
 
+    /// The dimensions it is read from.
+    pub(super) fn dimensions(&self) -> impl Iterator<Item = &str> {
+        let sources = match self {
+            Self::Manual { .. } => None,
+            Self::Llm(LlmCost { provider, model, token_type }) => Some([provider, model, token_type]),
+        };
+        sources.into_iter().flatten().filter_map(Source::dimension)
+    }
+
     /// The rules that a unit cost and the feature's meter keep together.
     pub(super) fn check(&self, meter: Option<&Meter>) -> Result<(), UnitCostRefusal> {
         let Self::Llm(cost) = self else { return Ok(()) };

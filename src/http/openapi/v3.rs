@@ -14,11 +14,17 @@ use utoipa::OpenApi;
     v3::meters::update,
     v3::meters::delete,
     v3::meter_query::query,
+    v3::features::list,
+    v3::features::create,
+    v3::features::get,
+    v3::features::update,
+    v3::features::delete,
 ), components(schemas(
     // What parameters and problems alone refer to is not found by itself.
     crate::http::times::DateTime,
     v3::events::CursorPaginationQueryPage,
     v3::events::ListEventsParamsFilter,
+    v3::features::ListFeatureParamsFilter,
     v3::field_filters::DateTimeFieldFilter,
     v3::field_filters::StringFieldFilter,
     v3::field_filters::ULIDFieldFilter,
@@ -47,4 +53,5 @@ pub const NULLABLE: &[(&str, &str)] = &[
     ("MeteringEvent", "datacontenttype"),
     ("MeteringEvent", "dataschema"),
     ("MeteringEvent", "time"),
+    ("UpdateFeatureRequest", "unit_cost"),
 ];

@@ -3,6 +3,7 @@
 //! One operator per object; null is absent; unknown names are left alone. Patterns are SQL's `LIKE`.
 
 use super::wire::UlidText;
+use crate::domain::catalog::feature::FeatureFilter;
 use crate::domain::metering::query::{Pattern, TextFilter};
 use crate::domain::metering::time_filter::TimeFilter;
 use crate::http::times::DateTime;
@@ -168,6 +169,44 @@ impl Filter for FilterString {
     }
 }
 
+impl FilterString {
+    /// `{"$eq": text}`
+    pub fn equal_to(text: String) -> Self {
+        Self { eq: Some(text), ..Self::default() }
+    }
+
+    /// As a feature keeps it, by the rules of [`Filter::read`].
+    pub fn kept(self, depth_max: usize) -> Result<Option<FeatureFilter>, FilterError> {
+        self.clone().read(depth_max)?;
+        Ok(self.into_kept())
+    }
+
+    /// At most one operator is set.
+    fn into_kept(self) -> Option<FeatureFilter> {
+        let all = |parts: Vec<Self>| {
+            let kept: Vec<FeatureFilter> = parts.into_iter().filter_map(Self::into_kept).collect();
+            (!kept.is_empty()).then_some(kept)
+        };
+        let set = [
+            self.eq.map(FeatureFilter::Eq),
+            self.ne.map(FeatureFilter::Ne),
+            self.is_in.map(FeatureFilter::In),
+            self.nin.map(FeatureFilter::NotIn),
+            self.like.map(FeatureFilter::Like),
+            self.nlike.map(FeatureFilter::NotLike),
+            self.ilike.map(FeatureFilter::LikeInAnyCase),
+            self.nilike.map(FeatureFilter::NotLikeInAnyCase),
+            self.gt.map(FeatureFilter::Gt),
+            self.gte.map(FeatureFilter::Gte),
+            self.lt.map(FeatureFilter::Lt),
+            self.lte.map(FeatureFilter::Lte),
+            self.and.and_then(all).map(FeatureFilter::And),
+            self.or.and_then(all).map(FeatureFilter::Or),
+        ];
+        set.into_iter().flatten().next()
+    }
+}
+
 impl Filter for FilterTime {
     type Condition = TimeFilter;
 
@@ -224,6 +263,21 @@ mod tests {
         for json in ["{}", r#"{"$and":[]}"#, r#"{"$or":[{}]}"#] {
             assert_eq!(text_filter(json), Ok(None), "{json}");
         }
+    }
+
+    #[test]
+    fn a_feature_keeps_what_a_query_would_ask() {
+        for operator in ["$eq", "$ne", "$like", "$nlike", "$ilike", "$nilike", "$gt", "$gte", "$lt", "$lte"] {
+            let json =
+                format!(r#"{{"$or":[{{}},{{"$and":[{{"{operator}":"m%"}},{{"$in":["M1","m"]}}]}},{{"$and":[]}}]}}"#);
+            let filter: FilterString = serde_json::from_str(&json).unwrap();
+            let kept = filter.clone().kept(2).unwrap().unwrap();
+            assert_eq!(kept.text_filter(), filter.read(2).unwrap().unwrap(), "{json}");
+        }
+        let nin: FilterString = serde_json::from_str(r#"{"$nin":["a"],"$eq":null}"#).unwrap();
+        assert_eq!(nin.kept(0), Ok(Some(FeatureFilter::NotIn(vec!["a".into()]))));
+        assert_eq!(FilterString::default().kept(0), Ok(None));
+        assert_eq!(FilterString::equal_to(String::new()).kept(0), Err(FilterError::EmptyOperand));
     }
 
     #[test]

@@ -7,12 +7,15 @@ pub mod debug;
 mod event_wire;
 pub mod events;
 pub mod explain;
+pub mod feature_wire;
+pub mod features;
 pub mod filters;
 pub mod info;
 pub mod ingest;
 pub mod meter_query;
 pub mod meter_values;
 pub mod meters;
+pub mod paging;
 pub mod quarantine;
 pub mod subjects;
 pub mod wire;
@@ -38,6 +41,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(resource("/api/v1/info/currencies").route(get().to(info::currencies)))
         .service(resource("/api/v1/info/progress/{id}").route(get().to(info::progress)))
         .configure(of_meters)
+        .configure(of_features)
         .configure(of_subjects);
 }
 
@@ -59,6 +63,16 @@ fn of_meters(config: &mut ServiceConfig) {
         .service(
             resource("/api/v1/meters/{meterIdOrSlug}/group-by/{groupByKey}/values")
                 .route(get().to(meter_values::group_values)),
+        );
+}
+
+fn of_features(config: &mut ServiceConfig) {
+    config
+        .service(resource("/api/v1/features").route(get().to(features::list)).route(post().to(features::create)))
+        .service(
+            resource("/api/v1/features/{featureId}")
+                .route(get().to(features::get))
+                .route(delete().to(features::delete)),
         );
 }
 

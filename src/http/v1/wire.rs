@@ -25,6 +25,11 @@ pub enum SortOrder {
 #[schema(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$")]
 pub struct UlidText(pub String);
 
+/// A number in plain decimal notation: no exponent; as weir writes it, no trailing zeros.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(pattern = "^\\-?[0-9]+(\\.[0-9]+)?$")]
+pub struct Numeric(pub String);
+
 /// Where a record stands in the log: `0:412`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(try_from = "String")]

@@ -239,6 +239,11 @@ impl Sent<'_> {
 
 /// Matches what holds `part` somewhere; nothing in `part` is a wildcard.
 pub fn containing(part: &str, ignore_case: bool) -> Pattern {
+    Pattern::new(&pattern_containing(part), ignore_case)
+}
+
+/// The text of that pattern: `%` on both sides, and what would be a wildcard in between escaped.
+pub fn pattern_containing(part: &str) -> String {
     let mut pattern = String::with_capacity(part.len() + 2);
     pattern.push('%');
     for c in part.chars() {
@@ -248,7 +253,21 @@ pub fn containing(part: &str, ignore_case: bool) -> Pattern {
         pattern.push(c);
     }
     pattern.push('%');
-    Pattern::new(&pattern, ignore_case)
+    pattern
+}
+
+/// What [`pattern_containing`] was made of; `None`: it is another pattern.
+pub fn contained(pattern: &str) -> Option<String> {
+    let mut rest = pattern.strip_prefix('%')?.chars();
+    let mut part = String::with_capacity(pattern.len());
+    loop {
+        match rest.next()? {
+            '%' => return rest.next().is_none().then_some(part),
+            '_' => return None,
+            '\\' => part.push(rest.next()?),
+            c => part.push(c),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 mod documents;
 mod event_wire;
 pub mod events;
+mod feature_wire;
+pub mod features;
 pub mod field_filters;
 mod filter;
 pub mod ingest;
@@ -19,7 +21,7 @@ pub mod wire;
 
 use super::problem::{InvalidParameter, Problem};
 use super::resource;
-use actix_web::web::{ServiceConfig, delete, get, post, put};
+use actix_web::web::{ServiceConfig, delete, get, patch, post, put};
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -32,6 +34,15 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route(delete().to(meters::delete)),
         )
         .service(resource("/api/v3/openmeter/meters/{meterId}/query").route(post().to(meter_query::query)))
+        .service(
+            resource("/api/v3/openmeter/features").route(get().to(features::list)).route(post().to(features::create)),
+        )
+        .service(
+            resource("/api/v3/openmeter/features/{featureId}")
+                .route(get().to(features::get))
+                .route(patch().to(features::update))
+                .route(delete().to(features::delete)),
+        )
         .service(resource("/api/v3/openapi.json").route(get().to(documents::json)))
         .service(resource("/api/v3/openapi.yaml").route(get().to(documents::yaml)));
 }

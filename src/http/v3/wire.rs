@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use crate::http::v1::wire::Numeric;
+
 /// An id, in upper case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ULID, pattern = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
@@ -12,8 +14,3 @@ pub struct UlidText(pub String);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9]+(?:_[a-z0-9]+)*$")]
 pub struct ResourceKey(pub String);
-
-/// A number in plain decimal notation: no exponent, no trailing zeros.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(pattern = "^\\-?[0-9]+(\\.[0-9]+)?$")]
-pub struct Numeric(pub String);

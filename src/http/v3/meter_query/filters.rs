@@ -1,9 +1,10 @@
 //! Filters on a dimension, in JSON: `{"in": ["a", "b"]}`, `{"or": [{"contains": "gpt"}, …]}`. One operator per object.
 
+use crate::domain::catalog::feature::FeatureFilter;
 use crate::domain::metering::query::TextFilter;
 use crate::http::v1::filters::{Filter, FilterError, Operator, parts, text, texts};
-use crate::http::v3::filter::containing;
-use serde::Deserialize;
+use crate::http::v3::filter::{contained, containing, pattern_containing};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// How deep `and` and `or` may be nested.
@@ -12,39 +13,56 @@ const DEPTH_MAX: usize = 2;
 const MISSING: &str = "";
 
 /// A condition on a text.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(no_recursion)]
 pub struct QueryFilterString {
+    #[serde(skip_serializing_if = "Option::is_none")]
     eq: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     neq: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 100)]
     r#in: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 100)]
     nin: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     contains: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ncontains: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 10)]
     and: Option<Vec<QueryFilterString>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 10)]
     or: Option<Vec<QueryFilterString>>,
 }
 
 /// A condition on a dimension, which an event may have or not.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueryFilterStringMapItem {
+    #[serde(skip_serializing_if = "Option::is_none")]
     exists: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     eq: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     neq: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 100)]
     r#in: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 100)]
     nin: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     contains: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ncontains: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 10)]
     and: Option<Vec<QueryFilterString>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 10)]
     or: Option<Vec<QueryFilterString>>,
 }
@@ -77,7 +95,71 @@ impl Filter for QueryFilterString {
     }
 }
 
+impl QueryFilterString {
+    /// As a feature keeps it. At most one operator is set.
+    fn into_kept(self) -> Option<FeatureFilter> {
+        let all = |parts: Vec<Self>| {
+            let kept: Vec<FeatureFilter> = parts.into_iter().filter_map(Self::into_kept).collect();
+            (!kept.is_empty()).then_some(kept)
+        };
+        let set = [
+            self.eq.map(FeatureFilter::Eq),
+            self.neq.map(FeatureFilter::Ne),
+            self.r#in.map(FeatureFilter::In),
+            self.nin.map(FeatureFilter::NotIn),
+            self.contains.map(|part| FeatureFilter::Like(pattern_containing(&part))),
+            self.ncontains.map(|part| FeatureFilter::NotLike(pattern_containing(&part))),
+            self.and.and_then(all).map(FeatureFilter::And),
+            self.or.and_then(all).map(FeatureFilter::Or),
+        ];
+        set.into_iter().flatten().next()
+    }
+}
+
+/// What only v1 can say is left out, as clients know it.
+impl From<&FeatureFilter> for QueryFilterString {
+    fn from(kept: &FeatureFilter) -> Self {
+        let all = |parts: &[FeatureFilter]| Some(parts.iter().map(Self::from).collect());
+        let none = Self::default();
+        match kept.clone() {
+            FeatureFilter::Eq(text) => Self { eq: Some(text), ..none },
+            FeatureFilter::Ne(text) => Self { neq: Some(text), ..none },
+            FeatureFilter::In(texts) => Self { r#in: Some(texts), ..none },
+            FeatureFilter::NotIn(texts) => Self { nin: Some(texts), ..none },
+            FeatureFilter::Like(pattern) => Self { contains: contained(&pattern), ..none },
+            FeatureFilter::NotLike(pattern) => Self { ncontains: contained(&pattern), ..none },
+            FeatureFilter::And(parts) => Self { and: all(&parts), ..none },
+            FeatureFilter::Or(parts) => Self { or: all(&parts), ..none },
+            _ => none,
+        }
+    }
+}
+
+impl From<&FeatureFilter> for QueryFilterStringMapItem {
+    fn from(kept: &FeatureFilter) -> Self {
+        match kept {
+            FeatureFilter::Ne(text) if text == MISSING => Self { exists: Some(true), ..Self::default() },
+            FeatureFilter::Eq(text) if text == MISSING => Self { exists: Some(false), ..Self::default() },
+            kept => {
+                let QueryFilterString { eq, neq, r#in, nin, contains, ncontains, and, or } = kept.into();
+                Self { exists: None, eq, neq, r#in, nin, contains, ncontains, and, or }
+            }
+        }
+    }
+}
+
 impl QueryFilterStringMapItem {
+    /// As a feature keeps it, by the rules of [`QueryFilterStringMapItem::condition`].
+    pub fn kept(self) -> Result<Option<FeatureFilter>, FilterError> {
+        self.clone().condition()?;
+        let (exists, others) = self.parts();
+        Ok(match exists {
+            None => others.into_kept(),
+            Some(true) => Some(FeatureFilter::Ne(MISSING.to_string())),
+            Some(false) => Some(FeatureFilter::Eq(MISSING.to_string())),
+        })
+    }
+
     /// The condition; `None` when no operator is set, which filters nothing.
     pub fn condition(self) -> Result<Option<TextFilter>, FilterError> {
         let (exists, others) = self.parts();
@@ -135,6 +217,34 @@ mod tests {
             assert!(!filter.accepts(fails), "{json} leaves {fails}");
         }
         assert_eq!(item("{}").condition(), Ok(None));
+    }
+
+    #[test]
+    fn a_feature_keeps_what_a_query_would_ask_and_shows_it_again() {
+        #[rustfmt::skip]
+        let table = [
+            r#"{"eq":"m"}"#, r#"{"neq":"m"}"#, r#"{"in":["a","m"]}"#, r#"{"nin":["a"]}"#, r#"{"contains":"p%_\\"}"#,
+            r#"{"ncontains":"_"}"#, r#"{"exists":true}"#, r#"{"exists":false}"#,
+            r#"{"or":[{"eq":"a"},{"and":[{"contains":"b"},{"ncontains":"c"}]}]}"#,
+        ];
+        for json in table {
+            let kept = item(json).kept().unwrap().unwrap();
+            assert_eq!(Some(kept.text_filter()), item(json).condition().unwrap(), "{json}");
+            assert_eq!(QueryFilterStringMapItem::from(&kept), item(json));
+            assert_eq!(serde_json::to_string(&QueryFilterStringMapItem::from(&kept)).unwrap(), json);
+        }
+        assert_eq!(item("{}").kept(), Ok(None));
+        assert_eq!(item(r#"{"eq":"a","neq":"b"}"#).kept(), Err(FilterError::SeveralOperators));
+    }
+
+    #[test]
+    fn what_only_v1_can_say_is_not_shown() {
+        use FeatureFilter::*;
+        let text = || "a%".to_string();
+        for kept in [Like(text()), NotLike("%a_%".into()), LikeInAnyCase(text()), Gt(text()), Lte(text())] {
+            assert_eq!(QueryFilterStringMapItem::from(&kept), QueryFilterStringMapItem::default(), "{kept:?}");
+        }
+        assert_eq!(QueryFilterStringMapItem::from(&Like("%a\\%".into())), QueryFilterStringMapItem::default());
     }
 
     #[test]
