@@ -177,16 +177,8 @@ pub async fn list(
     let customers: Option<Vec<Id>> = customer_ids.map(|ids| ids.iter().copied().map(Id).collect());
     let (features, subjects) = (sql::any_of(&query.features), sql::any_of(&query.subject_keys));
     let (limit, offset) = page.in_rows();
-    let parameters: sql::Parameters<'_> = &[
-        &namespace,
-        &query.include_deleted,
-        &entitlement_id,
-        &features,
-        &customers,
-        &subjects,
-        &limit,
-        &offset,
-    ];
+    let parameters: sql::Parameters<'_> =
+        &[&namespace, &query.include_deleted, &entitlement_id, &features, &customers, &subjects, &limit, &offset];
     let sql = match (query.order, query.descending) {
         (GrantOrder::EffectiveAt, false) => LIST_EFFECTIVE,
         (GrantOrder::EffectiveAt, true) => LIST_EFFECTIVE_DOWN,

@@ -251,3 +251,6 @@ impl Metered {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

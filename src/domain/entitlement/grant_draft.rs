@@ -84,9 +84,8 @@ impl GrantDraft {
         if effective_at < period_from {
             return Err(GrantRefusal::BeforePeriod { effective_at, period_from });
         }
-        let expires = |expiration: &Expiration| {
-            expiration.after(effective_at, self.offset_s).ok_or(GrantRefusal::ExpiresTooLate)
-        };
+        let expires =
+            |expiration: &Expiration| expiration.after(effective_at, self.offset_s).ok_or(GrantRefusal::ExpiresTooLate);
         let expires_at = self.expiration.as_ref().map(expires).transpose()?;
         let recurrence = self.recurrence.map(|PeriodDraft { interval, anchor }| Recurrence {
             anchor: anchor.map_or(effective_at, Instant::floor_to_minute),
@@ -179,3 +178,6 @@ impl ResetDraft {
         Ok(Reset { at, anchor: (!self.retain_anchor).then_some(at), preserve_overage })
     }
 }
+
+#[cfg(test)]
+mod tests;

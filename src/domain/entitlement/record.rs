@@ -168,3 +168,6 @@ pub struct GrantRecord {
     pub annotations: Option<String>,
     pub updated_at: Instant,
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,10 +129,8 @@ async fn live_customers(
     let mut live = Vec::new();
     for id_or_key in ids_or_keys {
         let found = customers::find(client, namespace, id_or_key, Lock::None).await?;
-        let not_found = || EntitlementError::CustomerNotFound {
-            namespace: namespace.to_string(),
-            id_or_key: id_or_key.clone(),
-        };
+        let not_found =
+            || EntitlementError::CustomerNotFound { namespace: namespace.to_string(), id_or_key: id_or_key.clone() };
         let customer = found.ok_or_else(not_found)?;
         live.extend(customer.deleted_at.is_none().then_some(customer.id));
     }
