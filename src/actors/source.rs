@@ -209,9 +209,10 @@ impl Source {
             if lane.take_up(at, &control) {
                 close(&mut chunk, next_chunk(&source.bytes, lane), batch);
             }
-            match redriven(at, record, &control, &ledger) {
+            match brought(at, record, &control, &ledger) {
                 Some((own, event)) => {
-                    self.counters.redriven.inc();
+                    self.counters.redriven.add(u64::from(event.position != at));
+                    self.counters.passed_over.add(u64::from(event.fate == Fate::Quarantined));
                     close(&mut chunk, next_chunk(&own, lane), batch);
                     chunk.events.push(event);
                     chunk.controls.push((at, control));
@@ -261,16 +262,23 @@ fn close(chunk: &mut Chunk, next: Chunk, batch: &mut Batch) {
     }
 }
 
-/// The event that a redrive takes up, in bytes of its own, under its old position; `None` when it does not count.
-fn redriven(at: Position, record: &LogRecord, control: &Control, ledger: &QuarantineLedger) -> Option<(Bytes, Event)> {
-    let Control::Redriven { position, accepted_at, record: bytes } = control else { return None };
+/// The event that a control record brings, in bytes of its own; `None` when there is none that counts. A redrive takes
+/// one up under its old position; the replacement of a voided one stands where the void does.
+fn brought(at: Position, record: &LogRecord, control: &Control, ledger: &QuarantineLedger) -> Option<(Bytes, Event)> {
     debug_assert_eq!(at.offset, record.offset);
-    ledger.redrive_counts(*position, at).then(|| {
-        let end = u32::try_from(bytes.0.len()).expect("a record is smaller than 4 GiB");
-        let event =
-            Event { start: 0, end, at: at.offset, position: *position, accepted_at: *accepted_at, fate: Fate::Counts };
-        (Bytes::copy_from_slice(&bytes.0), event)
-    })
+    let (position, accepted_at, fate, bytes) = match control {
+        Control::Redriven { position, accepted_at, record } if ledger.redrive_counts(*position, at) => {
+            (*position, *accepted_at, Fate::Counts, record)
+        }
+        Control::Void(void) => {
+            let fate = if ledger.passes_over(at, at) { Fate::Quarantined } else { Fate::Counts };
+            (at, record.accepted_at, fate, void.replacement.as_ref()?)
+        }
+        _ => return None,
+    };
+    let end = u32::try_from(bytes.0.len()).expect("a record is smaller than 4 GiB");
+    let event = Event { start: 0, end, at: at.offset, position, accepted_at, fate };
+    Some((Bytes::copy_from_slice(&bytes.0), event))
 }
 
 /// A record that this binary cannot read stops the line: skipping it would count wrongly.

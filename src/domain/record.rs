@@ -230,14 +230,8 @@ pub enum Control {
         position: Position,
         reason: String,
     },
-    /// The event (source, id) that won at `position` counts no longer.
-    Void {
-        position: Position,
-        namespace: String,
-        source: String,
-        id: String,
-        reason: String,
-    },
+    /// An event counts no longer; another one may count instead.
+    Void(Arc<Void>),
     /// Reservations: units of a feature held, used or given back.
     Reserved(serde_json::Value),
     Settled(serde_json::Value),
@@ -246,6 +240,25 @@ pub enum Control {
     Settings {
         dedupe_window_days: u32,
     },
+}
+
+/// A voided event. What it was is said again, so that the rows it is counted in are known without reading it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Void {
+    /// The event's own position.
+    pub position: Position,
+    pub namespace: String,
+    pub source: String,
+    pub id: String,
+    pub event_type: String,
+    pub subject: String,
+    /// When it happened.
+    pub time: Instant,
+    pub reason: String,
+    /// The event record that counts instead, from this record on and under its position: one append, one record, so
+    /// that nobody ever sees one without the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<RecordBytes>,
 }
 
 /// A poisoned event, with all that is needed to look at it and to take it up again.
@@ -295,7 +308,7 @@ impl Control {
             Self::Quarantined(_) => Kind::Quarantined,
             Self::Redriven { .. } => Kind::Redriven,
             Self::Dropped { .. } => Kind::Dropped,
-            Self::Void { .. } => Kind::Void,
+            Self::Void(_) => Kind::Void,
             Self::Reserved(_) => Kind::Reserved,
             Self::Settled(_) => Kind::Settled,
             Self::Released(_) => Kind::Released,

@@ -74,6 +74,8 @@ pub struct StoreSnapshot {
     pub events: u64,
     pub duplicates: u64,
     pub conflicts: u64,
+    /// Events that counted and count no longer.
+    pub voided: u64,
     pub seals: u64,
     pub merges: u64,
     /// Hour and day rows made by merging, and minute runs that were merged away.

@@ -156,6 +156,7 @@ impl State {
             datacontenttype: view.datacontenttype.map(str::to_string),
             extensions: view.extensions.to_string(),
             data: view.data.map(str::to_string),
+            voided: None,
         }
     }
 }

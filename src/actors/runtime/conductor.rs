@@ -249,7 +249,7 @@ async fn record_quarantine(
     Ok((Position::new(range.partition, range.from), control))
 }
 
-/// The event that a record brings: its own, or the one it redrives.
+/// The event that a record brings: its own, the one it redrives, or the one it puts in the place of a voided one.
 async fn event_at(
     log: &dyn EventLog,
     at: Position,
@@ -261,8 +261,12 @@ async fn event_at(
     let bytes = &chunk.bytes[record.start as usize..record.end as usize];
     match peek(bytes).map_err(|error| error.to_string())?.1 {
         Kind::Event => Ok((at, record.accepted_at, RecordBytes(bytes.to_vec()))),
-        Kind::Redriven => match decode_control(bytes).map_err(|error| error.to_string())? {
+        Kind::Redriven | Kind::Void => match decode_control(bytes).map_err(|error| error.to_string())? {
             Control::Redriven { position, accepted_at, record } => Ok((position, accepted_at, record)),
+            Control::Void(void) => {
+                let event = void.replacement.clone().ok_or_else(|| format!("the void at {at} brings no event"))?;
+                Ok((at, record.accepted_at, event))
+            }
             _ => Err(format!("the record at {at} is not what its kind says")),
         },
         kind => Err(format!("the record at {at} is no event but {kind:?}")),

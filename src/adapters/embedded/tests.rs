@@ -42,10 +42,10 @@ fn open(disk: &SimDisk) -> Result<Embedded, Fault> {
     Embedded::open(Arc::new(disk.clone()), clock, settings())
 }
 
-/// Meters that stay, and events that all count.
+/// Meters that stay, and events that all count. Nothing is voided: positions in the log are not those of the story.
 fn story(seed: u64) -> Story {
     let mut story = Story::random(seed, 700, DAYS);
-    story.lines.retain(|line| !matches!(line, Line::Control(_, control) if control.kind() == Kind::MeterGone));
+    story.lines.retain(|line| !matches!(line, Line::Control(_, Control::MeterGone { .. } | Control::Void(_))));
     for line in &mut story.lines {
         if let Line::Event(told) = line {
             told.fate = Fate::Counts;

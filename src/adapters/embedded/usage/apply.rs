@@ -7,7 +7,7 @@ use super::version::States;
 use crate::domain::fault::Fault;
 use crate::domain::metering::Batch;
 use crate::domain::position::Standing;
-use crate::domain::record::{Control, Kind};
+use crate::domain::record::Control;
 use crate::ports::usage_store::ApplyError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,21 +23,8 @@ impl EmbeddedUsage {
             Standing::Across => batch.drop_before(applied.next(batch.range.partition)),
             Standing::Next => {}
         }
-        refuse_voids(&batch)?;
         self.engine.take(batch, &mut builder);
         Ok(())
-    }
-}
-
-/// Taking a counted event out again is not possible yet, and passing over the record would leave a wrong number.
-fn refuse_voids(batch: &Batch) -> Result<(), Fault> {
-    let controls = || batch.chunks.iter().flat_map(|chunk| &chunk.controls);
-    match controls().find(|(_, control)| control.kind() == Kind::Void) {
-        Some((position, _)) => {
-            let message = format!("the record at {position} is of kind void, which this version of weir cannot apply");
-            Err(Fault::give_up("usage store", message))
-        }
-        None => Ok(()),
     }
 }
 

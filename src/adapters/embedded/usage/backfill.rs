@@ -10,6 +10,7 @@ use super::rollup::{MemoryRows, RowBuilder};
 use super::seal::{NewRun, see_series};
 use super::tiers::Tiers;
 use super::version::{States, Version};
+use super::voids::Voids;
 use crate::domain::digest::HashKey;
 use crate::domain::fault::Fault;
 use crate::domain::metering::extract::NotCounted;
@@ -48,7 +49,7 @@ impl Engine {
         }
         let file = next_file(&version, &task);
         let to = file.as_ref().map_or(task.to, |file| task.to.min(file.summary().range.to));
-        let mut runs = Runs::new(self, &task, to);
+        let mut runs = Runs::new(self, &task, to, version.voids.clone());
         if let Some(file) = file {
             runs.read(&file)?;
         }
@@ -130,6 +131,7 @@ struct Runs<'a> {
     engine: &'a Engine,
     task: &'a Task,
     to: u64,
+    voids: Arc<Voids>,
     past: PastEvents,
     builder: RowBuilder,
     rows: Tiers<MemoryRows>,
@@ -140,11 +142,12 @@ struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    fn new(engine: &'a Engine, task: &'a Task, to: u64) -> Self {
+    fn new(engine: &'a Engine, task: &'a Task, to: u64, voids: Arc<Voids>) -> Self {
         Self {
             engine,
             task,
             to,
+            voids,
             past: PastEvents::of(&task.meters, &engine.key, task.partition),
             builder: RowBuilder::new(),
             rows: Tiers::default(),
@@ -157,11 +160,13 @@ impl<'a> Runs<'a> {
 
     fn read(&mut self, file: &BlockFile) -> Result<(), Fault> {
         let meter = self.task.meters[0].clone();
+        let voids = self.voids.clone();
         let scan = BlockScan {
             namespace: Some(&meter.namespace),
             event_type: Some(&meter.event_type),
             offsets: Some(self.task.from..self.to),
             counted_only: true,
+            voids: Some(&voids),
             ..BlockScan::default()
         };
         let _ = file.scan(&scan, &mut |stored| self.take(&stored))?;

@@ -4,6 +4,7 @@
 use super::ledger::{MeterState, Times};
 use super::raw::{Offsets, RawPart};
 use super::version::Version;
+use super::voids::Stale;
 use crate::domain::fault::Fault;
 use crate::domain::metering::Meter;
 use crate::domain::metering::plan::{DAY, Minutes, Plan, plan};
@@ -12,6 +13,7 @@ use crate::domain::metering::time_filter::joined;
 use crate::domain::metering::window::Windows;
 use crate::domain::time::{Instant, MINUTE_NS};
 use crate::ports::usage_store::ReadError;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Periods longer than this are clipped to where the meter has rows before they are cut, in nanoseconds: 400 days.
@@ -23,6 +25,8 @@ pub struct Cut {
     /// Its own raw edges are among `raw`.
     pub rows: Plan,
     pub raw: Vec<RawPart>,
+    /// What of these rows is not to be read, by subject, and what is instead; its raw parts are among `raw`.
+    pub stale: BTreeMap<String, Stale>,
 }
 
 /// One meter over one version.
@@ -30,6 +34,8 @@ pub struct Cutter<'a> {
     pub version: &'a Version,
     pub meter: &'a Meter,
     pub windows: Option<&'a Windows>,
+    /// Only these subjects are asked for; `None`: all.
+    pub subjects: Option<&'a [String]>,
 }
 
 impl Cutter<'_> {
@@ -44,10 +50,19 @@ impl Cutter<'_> {
         }
         let mut rows = self.plan(&period)?;
         let missing = Offsets::missing(state, &self.version.applied);
-        let edges = RawPart { times: std::mem::take(&mut rows.raw), offsets: missing.complement() };
-        let past = missing.any().map(|offsets| RawPart { times: vec![period], offsets });
-        let raw = Some(edges).filter(|edges| !edges.times.is_empty()).into_iter().chain(past).collect();
-        self.kept(Cut { rows, raw })
+        let counted = missing.complement();
+        let mut raw = Vec::new();
+        if !rows.raw.is_empty() {
+            raw.push(RawPart { times: std::mem::take(&mut rows.raw), offsets: counted.clone(), subject: None });
+        }
+        raw.extend(missing.any().map(|offsets| RawPart { times: vec![period], offsets, subject: None }));
+        let mut stale = Stale::of(self.version, self.meter, &rows, self.subjects);
+        for Stale { subject, instead, .. } in stale.values_mut() {
+            self.leave_dropped_minutes(instead);
+            let times = std::mem::take(&mut instead.raw);
+            raw.push(RawPart { times, offsets: counted.clone(), subject: Some([subject.clone()]) });
+        }
+        self.kept(Cut { rows, raw, stale })
     }
 
     /// The whole period from raw events: for a meter that is unknown here (its record is not applied yet), gone, or
@@ -58,7 +73,7 @@ impl Cutter<'_> {
     pub fn raw_only(&self, period: Range<i64>) -> Result<Cut, ReadError> {
         let below = self.state().and_then(|state| state.gone.as_ref()).map(|gone| gone.below.clone());
         let offsets = below.map_or(Offsets::All, Offsets::Below);
-        self.kept(Cut { rows: Plan::default(), raw: vec![RawPart { times: vec![period], offsets }] })
+        self.kept(Cut { raw: vec![RawPart { times: vec![period], offsets, subject: None }], ..Cut::default() })
     }
 
     fn state(&self) -> Option<&MeterState> {
@@ -79,6 +94,12 @@ impl Cutter<'_> {
         let clipped = if long { self.clip(period)? } else { Some(period.clone()) };
         let Some(period) = clipped else { return Ok(Plan::default()) };
         let mut plan = plan(Instant::from_nanos(period.start), Instant::from_nanos(period.end), self.windows);
+        self.leave_dropped_minutes(&mut plan);
+        Ok(plan)
+    }
+
+    /// Minutes that were merged away are raw.
+    fn leave_dropped_minutes(&self, plan: &mut Plan) {
         let floor = self.version.minutes_from;
         if plan.minutes.first().is_some_and(|first| first.start < floor) {
             let (old, kept) = split_at(&plan.minutes, floor);
@@ -86,7 +107,6 @@ impl Cutter<'_> {
             plan.raw.extend(old.into_iter().map(|minutes| minutes.start * MINUTE_NS..minutes.end * MINUTE_NS));
             plan.raw = joined(std::mem::take(&mut plan.raw));
         }
-        Ok(plan)
     }
 
     /// The part of the period in which the meter has rows at all, in whole days; `None` when it has none.

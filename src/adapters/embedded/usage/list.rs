@@ -9,6 +9,7 @@ mod page;
 use super::blocks::{BlockFile, FileSummary, Filter, Stored, Texts, scan_batch_filtered, sort_by_edge, sorted};
 use super::engine::{Engine, Owners};
 use super::snapshot::quarantine;
+use super::version::Version;
 use crate::domain::fault::Fault;
 use crate::domain::metering::query::{EventInstant, EventsQuery, StoredEvent, TextFilter};
 use crate::domain::metering::{Batch, Fate};
@@ -23,11 +24,15 @@ use std::sync::Arc;
 impl Engine {
     /// Reads files, so it belongs onto a thread that may block.
     pub fn list_events(&self, query: &EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
-        let (files, tail) = self.events();
-        let found = match self.asked_for(query)? {
+        let version = self.version();
+        let (files, tail) = events(&version);
+        let mut found = match self.asked_for(query)? {
             Some(owners) => list_where(&files, &tail, query, &|file| owners.may_stand_in(file))?,
             None => list(&files, &tail, query)?,
         };
+        for event in found.iter_mut().filter(|event| event.fate == Fate::Counts) {
+            event.voided = version.voids.get(event.position);
+        }
         query.progress.iter().for_each(|progress| progress.finish());
         Ok(found)
     }
@@ -46,15 +51,14 @@ impl Engine {
         owners.positions.extend(redriven);
         Ok(Some(owners))
     }
+}
 
-    /// All events of the version of this moment.
-    fn events(&self) -> (Vec<Arc<BlockFile>>, Vec<Arc<Batch>>) {
-        let version = self.version();
-        (
-            version.files.iter().map(|file| file.shared()).collect(),
-            version.tail().map(|waiting| waiting.batch.clone()).collect(),
-        )
-    }
+/// All events of a version.
+fn events(version: &Version) -> (Vec<Arc<BlockFile>>, Vec<Arc<Batch>>) {
+    (
+        version.files.iter().map(|file| file.shared()).collect(),
+        version.tail().map(|waiting| waiting.batch.clone()).collect(),
+    )
 }
 
 impl Owners {
@@ -205,6 +209,7 @@ fn owned(stored: &Stored<'_>, event: &EventView<'_>) -> StoredEvent {
         datacontenttype: event.datacontenttype.map(str::to_owned),
         extensions: event.extensions.to_owned(),
         data: event.data.map(str::to_owned),
+        voided: None,
     }
 }
 

@@ -25,6 +25,7 @@ mod recover;
 mod release;
 mod retention;
 pub mod rollup;
+mod rows;
 mod seal;
 mod settings;
 mod snapshot;
@@ -34,6 +35,7 @@ mod threads;
 mod tiers;
 mod values;
 mod version;
+mod voids;
 
 pub use engine::{BeforeCommit, Owners, OwnersOf};
 pub use rebuild::reset_rollups;

@@ -1,18 +1,16 @@
 //! Answering: one version of the store, the period cut, whole buckets from rows, everything else from raw events.
 
-use super::cut::{Cut, Cutter};
+use super::cut::Cutter;
 use super::engine::Engine;
 use super::fold::Fold;
 use super::raw::scan_raw;
-use super::rollup::RowScan;
+use super::rows::Rows;
 use super::version::Version;
 use crate::domain::digest::HashKey;
-use crate::domain::fault::Fault;
-use crate::domain::metering::plan::Plan;
 use crate::domain::metering::query::{UsageQuery, UsageRow};
 use crate::domain::time::Instant;
 use crate::ports::usage_store::{ReadError, UsageAnswer};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 impl Engine {
     /// Computes an answer; blocks, so it belongs onto a thread that may.
@@ -36,10 +34,19 @@ impl Answering<'_> {
     fn rows(&self) -> Result<Vec<UsageRow>, ReadError> {
         let mut fold = Fold::new(self.query, self.rows_max);
         if let Some(period) = self.period() {
-            let windows = self.query.window.as_ref();
-            let Cut { rows, raw } = Cutter { version: self.version, meter: &self.query.meter, windows }.cut(period)?;
-            self.scan_rows(&rows, &mut fold)?;
-            scan_raw(self.version, self.query, self.key, &raw, &mut fold)?;
+            let cutter = Cutter {
+                version: self.version,
+                meter: &self.query.meter,
+                windows: self.query.window.as_ref(),
+                subjects: self.query.subjects.as_deref(),
+            };
+            let cut = cutter.cut(period)?;
+            let rows = Rows { version: self.version, key: self.key, meter: self.query.meter.version.0 };
+            rows.scan(&cut, self.query.subjects.as_deref(), &mut |series, minute, cell| {
+                fold.bucket(series, minute, cell);
+                if fold.overflown() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            scan_raw(self.version, self.query, self.key, &cut.raw, &mut fold)?;
         }
         Ok(fold.finish()?)
     }
@@ -50,32 +57,5 @@ impl Answering<'_> {
         let from = bounds.into_iter().flatten().max().map_or(i64::MIN, Instant::nanos);
         let to = self.query.to.map_or(i64::MAX, Instant::nanos);
         (from < to).then_some(from..to)
-    }
-
-    fn scan_rows(&self, plan: &Plan, fold: &mut Fold<'_>) -> Result<(), Fault> {
-        let meter = self.query.meter.version.0;
-        let subjects = self.query.subjects.as_ref().map(|subjects| {
-            let keyed = |subject: &'_ String| self.key.subject_prefix(meter, subject);
-            let mut keyed: Vec<(u64, &str)> =
-                subjects.iter().map(|subject| (keyed(subject), subject.as_str())).collect();
-            keyed.sort_unstable();
-            keyed.dedup();
-            keyed
-        });
-        let (days, hours, minutes) = (&plan.days, &plan.hours, &plan.minutes);
-        if days.is_empty() && hours.is_empty() && minutes.is_empty() {
-            return Ok(());
-        }
-        let scan = RowScan { meter, subjects: subjects.as_deref(), days, hours, minutes };
-        for rows in self.version.memories().flat_map(|memory| memory.rows.iter()) {
-            rows.scan(&scan, &mut |series, minute, cell| fold.bucket(series, minute, cell));
-        }
-        for run in self.version.runs.iter() {
-            if fold.overflown() {
-                break;
-            }
-            run.scan(&scan, &mut |series, minute, cell| fold.bucket(series, minute, cell))?;
-        }
-        Ok(())
     }
 }

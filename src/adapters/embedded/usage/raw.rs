@@ -18,6 +18,8 @@ pub struct RawPart {
     /// Ascending and disjoint, half-open, nanoseconds.
     pub times: Vec<Range<i64>>,
     pub offsets: Offsets,
+    /// Of this subject alone; `None`: of those the scan asks for.
+    pub subject: Option<[String; 1]>,
 }
 
 /// Positions, by partition.
@@ -75,6 +77,7 @@ pub struct Piece<'v> {
     place: Place<'v>,
     times: &'v [Range<i64>],
     offsets: Option<Range<u64>>,
+    subject: Option<&'v [String]>,
 }
 
 enum Place<'v> {
@@ -85,7 +88,8 @@ enum Place<'v> {
 /// Everything that has to be read for the parts.
 pub fn pieces<'v>(version: &'v Version, parts: &'v [RawPart]) -> Vec<Piece<'v>> {
     let mut pieces = Vec::new();
-    for RawPart { times, offsets } in parts {
+    for RawPart { times, offsets, subject } in parts {
+        let subject = subject.as_ref().map(<[String; 1]>::as_slice);
         for file in version.files.iter() {
             let range = file.summary().range;
             let meets = |offsets: &Option<Range<u64>>| {
@@ -93,12 +97,17 @@ pub fn pieces<'v>(version: &'v Version, parts: &'v [RawPart]) -> Vec<Piece<'v>> 
             };
             if file.summary().times.is_some_and(|(first, last)| any_meets(times, first.nanos()..=last.nanos())) {
                 let offsets = offsets.of(range.partition).into_iter().filter(meets);
-                pieces.extend(offsets.map(|offsets| Piece { place: Place::File(file), times, offsets }));
+                pieces.extend(offsets.map(|offsets| Piece { place: Place::File(file), times, offsets, subject }));
             }
         }
         for waiting in version.tail().filter(|waiting| waiting.may_hold(times)) {
             let offsets = offsets.of(waiting.batch.range.partition).into_iter();
-            pieces.extend(offsets.map(|offsets| Piece { place: Place::Batch(&waiting.batch), times, offsets }));
+            pieces.extend(offsets.map(|offsets| Piece {
+                place: Place::Batch(&waiting.batch),
+                times,
+                offsets,
+                subject,
+            }));
         }
     }
     pieces
@@ -118,9 +127,14 @@ impl Piece<'_> {
         }
     }
 
+    fn narrowed<'s>(&'s self, scan: &BlockScan<'s>) -> BlockScan<'s> {
+        let subjects = self.subject.or(scan.subjects);
+        BlockScan { times: Some(self.times), offsets: self.offsets.clone(), subjects, ..scan.clone() }
+    }
+
     /// Visits the events of the piece that the scan wants.
     pub fn scan(&self, scan: &BlockScan<'_>, visit: &mut Visit<'_>) -> Result<ControlFlow<()>, Fault> {
-        let scan = BlockScan { times: Some(self.times), offsets: self.offsets.clone(), ..scan.clone() };
+        let scan = self.narrowed(scan);
         match self.place {
             Place::File(file) => file.scan(&scan, visit),
             Place::Batch(batch) => Ok(scan_batch(batch, &scan, visit)),
@@ -129,7 +143,7 @@ impl Piece<'_> {
 
     /// Takes up the subjects of the events of the piece that the scan wants.
     pub fn subjects(&self, scan: &BlockScan<'_>, found: &mut impl Subjects) -> Result<(), Fault> {
-        let scan = BlockScan { times: Some(self.times), offsets: self.offsets.clone(), ..scan.clone() };
+        let scan = self.narrowed(scan);
         match self.place {
             Place::File(file) => file.subjects(&Filter::of(&scan), found),
             Place::Batch(batch) => {
@@ -167,6 +181,7 @@ pub fn scan_raw(
         event_type: Some(&query.meter.event_type),
         subjects: query.subjects.as_deref(),
         counted_only: true,
+        voids: Some(&version.voids),
         progress,
         ..BlockScan::default()
     };

@@ -7,7 +7,9 @@ use super::engine::Engine;
 use super::files::Kept;
 use super::ledger::Times;
 use super::version::Version;
+use super::voids::day_of;
 use crate::domain::fault::Fault;
+use crate::domain::record::Void;
 use crate::domain::time::{Instant, MINUTE_NS};
 use std::sync::Arc;
 
@@ -53,11 +55,15 @@ impl Engine {
         newest.nanos().checked_sub(i64::from(days).checked_mul(DAY_NS)?).map(Instant::from_nanos)
     }
 
-    /// True when the log has let go of what the file holds, and no backfill wants to read it.
+    /// True when the log has let go of what the file holds, no backfill wants to read it, and no stale rows are to be
+    /// derived from it.
     fn unneeded(&self, version: &Version, file: &BlockFile) -> bool {
         let range = file.summary().range;
         let released = lock(&self.released).next(range.partition) >= range.to;
-        released && !version.states.values().any(|state| self.needs(state, file))
+        let derives = |void: &Void| {
+            file.summary().times.is_some_and(|(first, last)| Times { first, last }.overlaps(&day_of(void.time)))
+        };
+        released && !version.voids.stale().any(derives) && !version.states.values().any(|state| self.needs(state, file))
     }
 
     /// True when the meter's past is not counted beyond this file.

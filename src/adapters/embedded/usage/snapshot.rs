@@ -19,6 +19,7 @@ impl Engine {
             events: counters.events,
             duplicates: counters.duplicates,
             conflicts: counters.conflicts,
+            voided: version.voids.len() as u64,
             seals: work.seals,
             merges: work.merges,
             hour_rows: work.hour_rows,

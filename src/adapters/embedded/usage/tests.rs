@@ -180,22 +180,9 @@ fn batches_below_across_and_beyond_the_frontier_are_dropped_cut_and_refused() {
 fn story_without(story: &Story, from: u64, to: u64) -> Story {
     let told = |line: &&story::Line| match line {
         story::Line::Event(told) => !(from..to).contains(&told.offset),
+        story::Line::Control(offset, Control::Void(_)) => !(from..to).contains(offset),
         story::Line::Control(..) => true,
     };
     let lines = story.lines.iter().filter(told).cloned().collect();
     Story { lines, meters: story.meters.clone(), ..*story }
-}
-
-#[test]
-fn a_void_is_refused_by_name_rather_than_passed_over() {
-    runtime().block_on(async {
-        let mut story = Story::random(1, 50, 1);
-        let to = story.end;
-        let (namespace, source, id) = ("default".into(), "s".into(), "i".into());
-        story.control(Control::Void { position: Position::new(0, 4), namespace, source, id, reason: "wrong".into() });
-        let store = open(&SimDisk::new(1), Settings::default()).expect("a new store");
-        store.apply(story.batch(0, to)).await.expect("before it");
-        let refused = store.apply(story.batch(to, to + 1)).await.expect_err("the void").to_string();
-        assert!(refused.contains(&format!("0:{to}")) && refused.contains("void"), "{refused}");
-    });
 }

@@ -8,6 +8,7 @@ use super::cut::{Cut, Cutter, removed};
 use super::engine::Engine;
 use super::raw::{Offsets, Piece, RawPart, pieces};
 use super::rollup::{RowScan, Series};
+use super::rows::Rows;
 use super::version::Version;
 use crate::domain::digest::HashKey;
 use crate::domain::fault::Fault;
@@ -44,8 +45,13 @@ impl Engine {
         if let Some(gone) = version.removed.filter(|gone| gone.overlaps(&period)) {
             return Err(removed(gone.last).into());
         }
-        let scan = BlockScan { namespace: Some(namespace), counted_only: true, ..BlockScan::default() };
-        let parts = [RawPart { times: vec![period], offsets: Offsets::All }];
+        let scan = BlockScan {
+            namespace: Some(namespace),
+            counted_only: true,
+            voids: Some(&version.voids),
+            ..BlockScan::default()
+        };
+        let parts = [RawPart { times: vec![period], offsets: Offsets::All, subject: None }];
         let mut counts = BTreeMap::new();
         for piece in pieces(&version, &parts) {
             piece.subjects(&scan, &mut counts)?;
@@ -82,7 +88,7 @@ struct Values<'a> {
 
 impl Values<'_> {
     fn collect(&mut self, period: Range<i64>, key: &HashKey) -> Result<(), ReadError> {
-        let cutter = Cutter { version: self.version, meter: self.meter, windows: None };
+        let cutter = Cutter { version: self.version, meter: self.meter, windows: None, subjects: None };
         // Rows know nothing of events before `eventFrom`.
         let counted_from = self.meter.event_from.map_or(i64::MIN, Instant::nanos).clamp(period.start, period.end);
         let mut parts = Vec::new();
@@ -90,9 +96,13 @@ impl Values<'_> {
             parts.extend(cutter.raw_only(period.start..counted_from)?.raw);
         }
         if counted_from < period.end {
-            let Cut { rows, raw } = cutter.cut(counted_from..period.end)?;
-            self.take_rows(&rows, &period)?;
-            parts.extend(raw);
+            let cut = cutter.cut(counted_from..period.end)?;
+            // A series whose events were all voided is still among those of a run.
+            match self.version.voids.concern(self.meter) {
+                false => self.take_series_of(&cut.rows, &period)?,
+                true => self.take_rows(&cut, key)?,
+            }
+            parts.extend(cut.raw);
         }
         for piece in pieces(self.version, &parts) {
             self.take_piece(&piece, key)?;
@@ -101,7 +111,20 @@ impl Values<'_> {
         Ok(())
     }
 
-    fn take_rows(&mut self, Plan { days, hours, minutes, .. }: &Plan, period: &Range<i64>) -> Result<(), ReadError> {
+    fn take_rows(&mut self, cut: &Cut, key: &HashKey) -> Result<(), ReadError> {
+        let rows = Rows { version: self.version, key, meter: self.meter.version.0 };
+        rows.scan(cut, None, &mut |series, _, _| {
+            self.take_series(series);
+            if self.found.len() > self.rows_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(check_rows(self.found.len(), self.rows_max)?)
+    }
+
+    fn take_series_of(
+        &mut self,
+        Plan { days, hours, minutes, .. }: &Plan,
+        period: &Range<i64>,
+    ) -> Result<(), ReadError> {
         if days.is_empty() && hours.is_empty() && minutes.is_empty() {
             return Ok(());
         }
@@ -142,6 +165,7 @@ impl Values<'_> {
             namespace: Some(&self.meter.namespace),
             event_type: Some(&self.meter.event_type),
             counted_only: true,
+            voids: Some(&self.version.voids),
             ..BlockScan::default()
         };
         let Place::Group(index) = self.place else { return piece.subjects(&scan, &mut self.found) };

@@ -6,6 +6,7 @@ use super::files::Kept;
 use super::ledger::{Counters, Gone, MeterState, Times, Work};
 use super::rollup::{MemoryRows, Run};
 use super::tiers::{Part, Tiers};
+use super::voids::Voids;
 use crate::domain::metering::catalog::{Catalog, DEDUPE_WINDOW_DAYS};
 use crate::domain::metering::{Batch, Chunk, Fate};
 use crate::domain::position::{Frontier, Position};
@@ -31,6 +32,7 @@ pub struct Version {
     pub files: Arc<Vec<Arc<Kept<BlockFile>>>>,
     /// Every record that is not an event.
     pub controls: Tiers<Vec<(Position, Control)>>,
+    pub voids: Arc<Voids>,
     pub meters: Arc<Vec<KnownMeter>>,
     pub states: Arc<States>,
     pub counters: Counters,
@@ -141,6 +143,7 @@ impl Version {
             runs: Arc::default(),
             files: Arc::default(),
             controls: Tiers::default(),
+            voids: Arc::default(),
             meters: Arc::default(),
             states: Arc::default(),
             counters: Counters::default(),
@@ -208,6 +211,7 @@ impl Version {
                 Arc::make_mut(&mut self.meters).push(known);
             }
             Control::MeterGone { version, at, .. } => self.learn_gone(position, version.0, *at),
+            Control::Void(void) => Arc::make_mut(&mut self.voids).learn(position, void),
             Control::Settings { dedupe_window_days } => self.dedupe_window_days = *dedupe_window_days,
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! What a scan wants, prepared: asked of zones first, then of a row's numbers, before any text is read.
 
+use super::super::voids::Voids;
 use super::builder::Place;
 use super::zone::{Key, Span};
 use super::{BlockScan, FileSummary};
@@ -34,6 +35,8 @@ pub(in super::super) struct Filter<'a> {
     pub id: Option<&'a str>,
     pub texts: Texts<'a>,
     pub counted_only: bool,
+    /// Events that count no longer.
+    pub voids: Option<&'a Voids>,
     /// No duplicates and no conflicts.
     pub visible_only: bool,
     pub conflicts_only: bool,
@@ -59,6 +62,7 @@ impl<'a> Filter<'a> {
             times: scan.times,
             offsets: scan.offsets.clone(),
             counted_only: scan.counted_only,
+            voids: scan.voids,
             progress: scan.progress,
             ..Self::default()
         }
@@ -132,12 +136,16 @@ impl<'a> Filter<'a> {
     /// Everything but texts, of an event that is kept whole.
     pub(super) fn passes(&self, place: &Place, time: i64) -> bool {
         let fate = match place.fate {
-            Fate::Counts => !self.conflicts_only,
+            Fate::Counts => !self.conflicts_only && !self.is_voided(place),
             Fate::Quarantined => !self.conflicts_only && !self.counted_only,
             Fate::Conflict { .. } => !self.counted_only && !self.visible_only,
             Fate::Duplicate { .. } => false,
         };
         fate && self.passes_place(place) && self.any_time_in((time, time))
+    }
+
+    fn is_voided(&self, place: &Place) -> bool {
+        self.counted_only && self.voids.is_some_and(|voids| voids.has(place.position))
     }
 
     pub(super) fn passes_place(&self, place: &Place) -> bool {

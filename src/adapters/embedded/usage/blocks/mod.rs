@@ -38,6 +38,7 @@ pub(super) use scan::scan_batch_filtered;
 pub(super) use subjects::{Subjects, batch_subjects};
 
 use super::super::disk::{Disk, DiskFile};
+use super::voids::Voids;
 use crate::domain::fault::Fault;
 use crate::domain::metering::{Batch, Fate, Progress};
 use crate::domain::position::{Position, Range};
@@ -72,6 +73,8 @@ pub struct BlockScan<'a> {
     pub offsets: Option<std::ops::Range<u64>>,
     /// Only events that count.
     pub counted_only: bool,
+    /// Events that count no longer.
+    pub voids: Option<&'a Voids>,
     /// Told of every whole event that was read or passed over.
     pub progress: Option<&'a Progress>,
 }

@@ -140,8 +140,8 @@ fn agrees(mark: Option<&Mark>, record: &LogRecord, bytes: &[u8], hasher: &mut Ev
     let (length, kind) =
         peek(bytes).map_err(|error| Fault::give_up("usage store", format!("log record {}: {error}", record.offset)))?;
     if kind != Kind::Event {
-        // A redriven event stands at its control record.
-        return Ok(mark.is_none() || kind == Kind::Redriven);
+        // A redriven event, and one that replaces another, stands at its control record.
+        return Ok(mark.is_none() || matches!(kind, Kind::Redriven | Kind::Void));
     }
     let Some(mark) = mark else { return Ok(false) };
     let content = if mark.is_duplicate { &[] } else { bytes };

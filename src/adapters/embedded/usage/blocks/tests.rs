@@ -280,6 +280,7 @@ proptest! {
             times: times.as_deref(),
             offsets: offsets.map(|(from, length)| from..from + length),
             counted_only,
+            voids: None,
             progress: None,
         };
         let expected = naive(&all, &scan);

@@ -1,6 +1,6 @@
 //! Conflicts: events under an id that another event won.
 
-use super::owned;
+use super::{events, owned};
 use crate::adapters::embedded::usage::blocks::{BlockFile, Filter, Stored, scan_batch_filtered};
 use crate::adapters::embedded::usage::engine::Engine;
 use crate::domain::fault::Fault;
@@ -20,7 +20,7 @@ impl Engine {
         before: Option<Position>,
         limit: usize,
     ) -> Result<Vec<StoredConflict>, ReadError> {
-        let (files, tail) = self.events();
+        let (files, tail) = events(&self.version());
         Ok(conflicts(&files, &tail, namespace, before, limit)?)
     }
 }

@@ -105,7 +105,9 @@ const KEEP_DAYS: u32 = 36;
 fn what_needs_removed_events_is_refused_and_never_a_smaller_number() {
     runtime().block_on(async {
         let (mut answered, mut refused) = (0, 0);
-        let story = Story::random(7, EVENTS, 90);
+        let mut story = Story::random(7, EVENTS, 90);
+        // What stale rows are to be derived from is kept: voids would keep everything.
+        story.lines.retain(|line| !matches!(line, Line::Control(_, Control::Void(_))));
         let settings = Settings { retention_raw_days: Some(KEEP_DAYS), ..hasty() };
         let disk = SimDisk::new(7);
         let mut dice = Dice::new(7);

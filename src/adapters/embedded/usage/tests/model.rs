@@ -15,9 +15,12 @@ type Key = (Option<(Instant, Instant)>, Option<String>, Option<Ulid>, Vec<String
 
 /// The exact answer, of the events below `applied`.
 pub fn answer(story: &Story, applied: u64, query: &UsageQuery) -> Vec<UsageRow> {
+    let voided = story.voided(applied);
     let below = story.gone_at(&query.meter).unwrap_or(u64::MAX).min(applied);
     let mut groups: BTreeMap<Key, Vec<&Told>> = BTreeMap::new();
-    for told in story.events().filter(|told| told.offset < below && counts(told, query)) {
+    for told in
+        story.events().filter(|told| told.offset < below && !voided.contains(&told.offset) && counts(told, query))
+    {
         let time = Instant::from_nanos(told.time);
         let window = query.window.as_ref().map(|windows| windows.window_at(time));
         let subject = query.group_by_subject.then(|| told.subject.clone());

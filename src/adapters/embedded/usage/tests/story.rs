@@ -5,10 +5,10 @@ use crate::domain::digest::HashKey;
 use crate::domain::metering::extract::NotCounted;
 use crate::domain::metering::{Aggregation, Batch, Catalog, Chunk, Event, Fate, Measure, Meter};
 use crate::domain::position::{Position, Range};
-use crate::domain::record::{Control, EventView, encode_event};
+use crate::domain::record::{Control, EventView, Void, encode_event};
 use crate::domain::time::{Instant, MINUTE_NS};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use ulid::Ulid;
 
@@ -158,6 +158,9 @@ impl Story {
             if dice.one_in(events / 4) {
                 story.repeat_a_control(&mut dice);
             }
+            if dice.one_in(40) {
+                story.void_an_event(&mut dice);
+            }
         }
         story
     }
@@ -170,6 +173,27 @@ impl Story {
         };
         let told: Vec<Control> = self.lines.iter().filter_map(control).collect();
         self.control(dice.pick(&told).clone());
+    }
+
+    /// Any event that counted, many of them among the last; some a second time.
+    fn void_an_event(&mut self, dice: &mut Dice) {
+        let counted: Vec<&Told> = self.events().filter(|told| told.fate == Fate::Counts).collect();
+        let recent = if dice.one_in(2) { &counted[counted.len().saturating_sub(20)..] } else { &counted[..] };
+        if recent.is_empty() {
+            return;
+        }
+        let told = *dice.pick(recent);
+        self.control(Control::Void(Arc::new(Void {
+            position: Position::new(self.partition, told.offset),
+            namespace: NAMESPACE.into(),
+            source: "test".into(),
+            id: told.id.clone(),
+            event_type: told.event_type.into(),
+            subject: told.subject.clone(),
+            time: Instant::from_nanos(told.time),
+            reason: "it was wrong".into(),
+            replacement: None,
+        })));
     }
 
     fn create_meter(&mut self, dice: &mut Dice, number: u128, first: u64) {
@@ -220,6 +244,15 @@ impl Story {
             Line::Event(told) => Some(told),
             Line::Control(..) => None,
         })
+    }
+
+    /// The offsets of the events that records below `applied` have voided.
+    pub fn voided(&self, applied: u64) -> BTreeSet<u64> {
+        let voided = |line: &Line| match line {
+            Line::Control(offset, Control::Void(void)) if *offset < applied => Some(void.position.offset),
+            _ => None,
+        };
+        self.lines.iter().filter_map(voided).collect()
     }
 
     /// Where this meter's record of going stands.

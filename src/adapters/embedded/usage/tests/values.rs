@@ -25,8 +25,11 @@ fn values_question(story: &Story, dice: &mut Dice) -> ValuesQuery {
     }
 }
 
-fn counted(story: &Story, applied: u64) -> impl Iterator<Item = &Told> {
-    story.events().filter(move |told| told.offset < applied && told.fate == Fate::Counts)
+/// The events below an offset that still count as of `applied`.
+fn counted(story: &Story, below: u64, applied: u64) -> impl Iterator<Item = &Told> {
+    let voided = story.voided(applied);
+    let counts = move |told: &&Told| told.fate == Fate::Counts && !voided.contains(&told.offset);
+    story.events().filter(move |told| told.offset < below).filter(counts)
 }
 
 /// The exact values, of the events below `applied`.
@@ -41,13 +44,13 @@ fn values(story: &Story, applied: u64, query: &ValuesQuery) -> Vec<String> {
         Dimension::Subject => Some(told.subject.clone()),
         Dimension::Group(name) => (name == "region").then(|| told.region.unwrap_or("").to_string()),
     };
-    let found: BTreeSet<String> = counted(story, below).filter(asked).filter_map(value).collect();
+    let found: BTreeSet<String> = counted(story, below, applied).filter(asked).filter_map(value).collect();
     found.into_iter().collect()
 }
 
 fn counts(story: &Story, applied: u64, from: Instant) -> Vec<(String, u64)> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for told in counted(story, applied).filter(|told| from.nanos() <= told.time) {
+    for told in counted(story, applied, applied).filter(|told| from.nanos() <= told.time) {
         *counts.entry(told.subject.clone()).or_default() += 1;
     }
     counts.into_iter().collect()
@@ -100,8 +103,11 @@ async fn compare_list(store: &EmbeddedUsage, story: &Story, dice: &mut Dice, app
             break;
         }
     }
-    let offsets: Vec<u64> = listed.iter().map(|event| event.position.offset).collect();
-    assert_eq!(offsets, expected.iter().map(|told| told.offset).collect::<Vec<_>>());
+    // What was voided is listed, and says so.
+    let offsets: Vec<(u64, bool)> =
+        listed.iter().map(|event| (event.position.offset, event.voided.is_some())).collect();
+    let voided = story.voided(applied);
+    assert_eq!(offsets, expected.iter().map(|told| (told.offset, voided.contains(&told.offset))).collect::<Vec<_>>());
 }
 
 #[test]
