@@ -36,6 +36,7 @@ use crate::ports::{Clock, EventLog, UsageStore};
 use crate::services::attribution::Attributions;
 use crate::services::audit::Audit;
 use crate::services::controls::Controls;
+use crate::services::customers::Customers;
 use crate::services::entitlements::Entitlements;
 use crate::services::features::Features;
 use crate::services::gate::Gate;
@@ -85,6 +86,7 @@ pub struct Parts {
 pub struct DoorState {
     pub ingest: Ingest,
     pub meters: Arc<Meters>,
+    pub customers: Arc<Customers>,
     pub subjects: Arc<Subjects>,
     pub features: Arc<Features>,
     pub entitlements: Arc<Entitlements>,
@@ -112,6 +114,7 @@ impl DoorState {
         Self {
             ingest: Ingest::new(parts.log),
             meters: records.meters.clone(),
+            customers: records.customers.clone(),
             subjects: records.subjects.clone(),
             features: records.features.clone(),
             entitlements: records.entitlements.clone(),

@@ -6,6 +6,7 @@ pub mod attribution;
 pub mod audit;
 pub mod controls;
 pub mod entitlements;
+pub mod customers;
 pub mod explain;
 pub mod features;
 pub mod gate;

@@ -1,6 +1,7 @@
 //! The business records, wired: everything that stands on PostgreSQL, on one database, one publisher and one gate.
 
 use super::audit::Audit;
+use super::customers::Customers;
 use super::entitlements::Entitlements;
 use super::features::Features;
 use super::gate::Gate;
@@ -28,6 +29,7 @@ pub struct Foundation {
 /// The services of the business records. [`super::startup::run`] opens them.
 pub struct Records {
     pub meters: Arc<Meters>,
+    pub customers: Arc<Customers>,
     pub subjects: Arc<Subjects>,
     pub features: Arc<Features>,
     pub entitlements: Arc<Entitlements>,
@@ -50,7 +52,9 @@ impl Records {
         let writes = Arc::new(Writes::new(database.clone(), clock.clone(), publisher.clone()));
         let entitlements =
             Entitlements::new(database.clone(), writes.clone(), gate.clone(), clock.clone(), forget.clone());
+        let customers = Customers::new(database.clone(), writes.clone(), gate.clone(), forget.clone());
         Self {
+            customers: Arc::new(customers),
             entitlements: Arc::new(entitlements),
             features: Arc::new(Features::new(database.clone(), writes.clone(), gate.clone())),
             meters: Arc::new(Meters::new(database.clone(), writes.clone(), store.clone(), gate.clone(), metering)),

@@ -182,7 +182,7 @@ async fn lock(tx: &Transaction<'_>, namespace: &str, key: &str) -> Result<Option
     Ok(locked.filter(|subject| subject.deleted_at.is_none()))
 }
 
-fn change(
+pub(super) fn change(
     operation: &'static str,
     id: Ulid,
     before: Option<&Subject>,

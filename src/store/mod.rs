@@ -5,6 +5,7 @@
 //! becomes a [`Fault`](crate::domain::fault::Fault) in `sql.rs`.
 
 pub mod audit;
+mod conditions;
 pub mod customers;
 pub mod database;
 pub mod entitlements;

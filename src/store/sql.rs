@@ -29,6 +29,11 @@ pub async fn rows(client: &impl GenericClient, sql: &str, parameters: Parameters
     .await
 }
 
+/// Every row of a statement that is put together for one question: it is not kept prepared.
+pub async fn rows_once(client: &impl GenericClient, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Fault> {
+    answer(client.query(sql, parameters)).await
+}
+
 /// The one row, if there is one.
 pub async fn row(client: &impl GenericClient, sql: &str, parameters: Parameters<'_>) -> Result<Option<Row>, Fault> {
     Ok(rows(client, sql, parameters).await?.into_iter().next())

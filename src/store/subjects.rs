@@ -44,6 +44,8 @@ const FIND_KEYS: &str = concat!(
     columns!(),
     " FROM subjects WHERE namespace = $1 AND key = ANY($2) AND deleted_at IS NULL ORDER BY id"
 );
+const FIND_IDS: &str =
+    concat!("SELECT ", columns!(), " FROM subjects WHERE namespace = $1 AND id = ANY($2) ORDER BY id");
 const LIST: &str =
     concat!("SELECT ", columns!(), " FROM subjects WHERE namespace = $1 AND deleted_at IS NULL ORDER BY id");
 
@@ -96,6 +98,12 @@ pub async fn find(
 pub async fn find_keys(client: &impl GenericClient, namespace: &str, keys: &[&str]) -> Result<Vec<Subject>, Fault> {
     let keys: Vec<&str> = keys.iter().copied().filter(|key| sql::can_be_stored(key)).collect();
     sql::rows(client, FIND_KEYS, &[&namespace, &keys]).await?.iter().map(read).collect()
+}
+
+/// The subjects with one of these ids, deleted or not, by id.
+pub async fn find_ids(client: &impl GenericClient, namespace: &str, ids: &[&str]) -> Result<Vec<Subject>, Fault> {
+    let ids: Vec<&str> = ids.iter().copied().filter(|id| sql::can_be_stored(id)).collect();
+    sql::rows(client, FIND_IDS, &[&namespace, &ids]).await?.iter().map(read).collect()
 }
 
 /// The live subjects, by id.

@@ -49,6 +49,11 @@ impl CustomerDraft {
         }
     }
 
+    /// Whether a subject key is there twice.
+    pub fn repeats_itself(&self) -> bool {
+        in_order(self.subject_keys.clone()).len() < self.subject_keys.len()
+    }
+
     fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let address = self.billing_address.iter().flat_map(|address| {
             let members = [&address.country, &address.postal_code, &address.state, &address.city];
@@ -119,4 +124,94 @@ fn in_order(mut keys: Vec<String>) -> Vec<String> {
     keys.sort_unstable();
     keys.dedup();
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft() -> CustomerDraft {
+        CustomerDraft { key: Some("acme".to_string()), name: "Acme".to_string(), ..CustomerDraft::default() }
+    }
+
+    fn text(text: &str) -> Option<String> {
+        Some(text.to_string())
+    }
+
+    #[test]
+    fn a_customer_has_a_key_or_a_subject_key() {
+        let refused = CustomerDraft { key: None, ..draft() }.check().unwrap_err().to_string();
+        assert_eq!(refused, "either key or usageAttribution.subjectKeys must be provided");
+        assert_eq!(CustomerDraft { key: None, subject_keys: vec!["a".into()], ..draft() }.check(), Ok(()));
+        assert_eq!(draft().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_nul_is_refused_wherever_it_stands() {
+        let nul = || text("a\0");
+        let address = |address| CustomerDraft { billing_address: Some(address), ..draft() };
+        let metadata = |key: &str, value: &str| BTreeMap::from([(key.to_string(), value.to_string())]);
+        #[rustfmt::skip]
+        let table = [
+            ("key", CustomerDraft { key: nul(), ..draft() }),
+            ("name", CustomerDraft { name: "\0".to_string(), ..draft() }),
+            ("description", CustomerDraft { description: nul(), ..draft() }),
+            ("subjectKeys", CustomerDraft { subject_keys: vec!["a".into(), "\0".into()], ..draft() }),
+            ("primaryEmail", CustomerDraft { primary_email: nul(), ..draft() }),
+            ("currency", CustomerDraft { currency: nul(), ..draft() }),
+            ("metadata", CustomerDraft { metadata: metadata("\0", ""), ..draft() }),
+            ("metadata", CustomerDraft { metadata: metadata("a", "\0"), ..draft() }),
+            ("billingAddress", address(Address { country: nul(), ..Address::default() })),
+            ("billingAddress", address(Address { phone_number: nul(), ..Address::default() })),
+        ];
+        for (field, draft) in table {
+            assert_eq!(draft.check(), Err(CustomerRefusal::Nul(field)));
+        }
+    }
+
+    #[test]
+    fn subject_keys_are_ascending_and_distinct() {
+        let given = CustomerDraft { subject_keys: ["b", "acme", "a", "b"].map(String::from).to_vec(), ..draft() };
+        assert!(given.repeats_itself());
+        assert!(!draft().repeats_itself());
+        let made = given.create("default", Ulid::nil(), Instant::from_nanos(1));
+        assert_eq!(made.subject_keys, ["a", "acme", "b"]);
+        assert_eq!(made.attribution(), ["acme", "a", "b"], "the key first, and once");
+    }
+
+    #[test]
+    fn a_replacement_clears_what_it_leaves_out_but_for_email_and_currency() {
+        let (first, later) = (Instant::from_nanos(1), Instant::from_nanos(2));
+        let address = Address { country: text("HU"), city: text("Pécs"), ..Address::default() };
+        let full = CustomerDraft {
+            description: text("d"),
+            subject_keys: vec!["a".to_string()],
+            primary_email: text("a@b.c"),
+            currency: text("HUF"),
+            billing_address: Some(address.clone()),
+            metadata: BTreeMap::from([("tier".to_string(), "1".to_string())]),
+            ..draft()
+        };
+        let before = full.create("default", Ulid::nil(), first);
+        let bare = CustomerDraft { key: None, subject_keys: vec!["b".into()], name: "B".into(), ..Default::default() };
+        let after = bare.replace(&before, later);
+        let expected = Customer {
+            key: None,
+            name: "B".to_string(),
+            description: None,
+            subject_keys: vec!["b".to_string()],
+            billing_address: None,
+            metadata: BTreeMap::new(),
+            updated_at: later,
+            ..before.clone()
+        };
+        assert_eq!(after, expected);
+
+        let moved = Address { city: text("Győr"), line1: text("1 Fő út"), ..Address::default() };
+        let after = CustomerDraft { billing_address: Some(moved.clone()), ..draft() }.replace(&before, later);
+        assert_eq!(after.billing_address, Some(Address { country: text("HU"), ..moved }), "what is absent is kept");
+        let empty = CustomerDraft { billing_address: Some(Address::default()), ..draft() };
+        assert_eq!(empty.clone().replace(&before, later).billing_address, Some(address));
+        assert_eq!(empty.create("default", Ulid::nil(), first).billing_address, None);
+    }
 }

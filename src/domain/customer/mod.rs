@@ -5,13 +5,16 @@
 //! `acme-us`, usage of 3, 4 and 5 under these three subjects is a usage of 12.
 
 pub mod attribution;
+mod conflict;
 mod draft;
+pub mod query;
 
 use super::time::Instant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ulid::Ulid;
 
+pub use conflict::{CustomerConflict, Taken};
 pub use draft::{CustomerDraft, CustomerRefusal};
 
 /// A customer as the API shows it.
