@@ -117,7 +117,6 @@ async fn a_query_that_cannot_be_asked_is_refused_in_the_words_of_the_peer() {
         ("advancedMeterGroupByFilters=%7B%22colour%22:%7B%7D%7D".into(), 400, "validation error: meter does not have group by: colour"),
         ("advancedMeterGroupByFilters=%7B%22region%22:%7B%22$eq%22:%22a%22,%22$ne%22:%22b%22%7D%7D".into(), 400, "validation error: validation error: filter is invalid: multiple operators are set"),
         ("advancedMeterGroupByFilters=%7B%22region%22:%7B%7D%7D&filterGroupBy[region]=a".into(), 400, "validation error: advanced meter group by filters and filter group by cannot be used together"),
-        ("filterCustomerId=01JN8T4Q6Z0000000000000CVS".into(), 404, "not found error: customer with id 01JN8T4Q6Z0000000000000CVS not found"),
         ("clientId=".into(), 400, "parameter \"clientId\" in query has an error: minimum string length is 1"),
         (format!("clientId={}", "x".repeat(37)), 400, "parameter \"clientId\" in query has an error: maximum string length is 36"),
         ("from=2025-03-01T00:00:00".into(), 400, "invalid param format from: Invalid format for parameter from: must be an RFC 3339 date-time with seconds and a zone, such as 2025-03-01T10:00:00Z"),
