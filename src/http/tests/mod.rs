@@ -2,6 +2,7 @@
 //! `tests/http/`.
 
 mod audit;
+mod by_customer;
 mod events;
 mod events_v2;
 mod info;
