@@ -9,6 +9,7 @@
 use super::gate::Gate;
 use super::ids::Ids;
 use super::writes::{Answered, Caller, Change, Done, Kept, Stop, WriteError, Writes};
+use crate::domain::entitlement::record::Entitlement;
 use crate::domain::fault::Fault;
 use crate::domain::metering::Meter;
 use crate::domain::metering::meter::{MeterDraft, MeterRefusal, check_reserved};
@@ -16,8 +17,9 @@ use crate::domain::metering::reserved::ReservedEventTypes;
 use crate::domain::record::Control;
 use crate::domain::time::Instant;
 use crate::ports::UsageStore;
+use crate::ports::line::Forget;
 use crate::ports::usage_store::KnownMeter;
-use crate::store::{Database, Lock, Transaction, features, meters};
+use crate::store::{Database, Lock, Transaction, entitlements, features, meters};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::HashSet;
@@ -47,6 +49,9 @@ pub enum MeterError {
     SlugTaken,
     #[error("meter has active features and cannot be deleted")]
     HasFeatures,
+    /// Through features that are archived.
+    #[error("meter has active entitlements and cannot be deleted")]
+    HasEntitlements,
     /// Live features only; what is archived keeps the dimensions it was archived with.
     #[error("meter group by: {dimension} cannot be dropped because it is used by feature: {feature}")]
     DimensionUsed { dimension: String, feature: String },
@@ -76,6 +81,7 @@ pub struct Meters {
     writes: Arc<Writes>,
     store: Arc<dyn UsageStore>,
     gate: Arc<Gate>,
+    forget: Arc<dyn Forget>,
     reserved: ReservedEventTypes,
     ids: Ids,
 }
@@ -86,9 +92,10 @@ impl Meters {
         writes: Arc<Writes>,
         store: Arc<dyn UsageStore>,
         gate: Arc<Gate>,
+        forget: Arc<dyn Forget>,
         settings: Settings,
     ) -> Self {
-        Self { database, writes, store, gate, reserved: settings.reserved_event_types, ids: Ids::default() }
+        Self { database, writes, store, gate, forget, reserved: settings.reserved_event_types, ids: Ids::default() }
     }
 
     /// Creates a meter. It counts everything, the past by backfill. `reserved`: dimension names that the caller's API
@@ -147,7 +154,15 @@ impl Meters {
             let change = change("meter.update", Some(&before), Some(&after));
             Ok(Done { kept: show(&after), audit: vec![change], controls: succession(&before, &after, now) })
         };
-        Ok(self.writes.write(caller, work).await?)
+        let written = self.writes.write(caller, work).await;
+        // Other dimensions make other balances of the features that filter by them.
+        if matches!(
+            &written,
+            Ok(Answered { effect: Some(_), .. }) | Err(WriteError::Unknown(_) | WriteError::NotLive(_))
+        ) {
+            self.forget.all(&caller.namespace).await;
+        }
+        Ok(written?)
     }
 
     /// Deletes a meter. One that is deleted already, and named by its id, stays as it is.
@@ -158,9 +173,7 @@ impl Meters {
             if before.deleted_at.is_some() {
                 return Ok(Done { kept: show, audit: Vec::new(), controls: Vec::new() });
             }
-            if !features::of_meter(tx, &caller.namespace, before.meter.id).await?.is_empty() {
-                return Err(Stop::Refused(MeterError::HasFeatures));
-            }
+            check_nothing_stands_on(tx, &before.meter, now).await?;
             meters::delete(tx, &caller.namespace, before.meter.id, now).await?;
             let change = change("meter.delete", Some(&before), None);
             Ok(Done { kept: show, audit: vec![change], controls: vec![gone(&before.meter, now)] })
@@ -240,6 +253,22 @@ async fn check_features_keep_dimensions(tx: &Transaction<'_>, meter: &Meter) -> 
         }
     }
     Ok(())
+}
+
+/// A meter stays while a live feature counts by it, or something unended by an archived one.
+async fn check_nothing_stands_on(tx: &Transaction<'_>, meter: &Meter, now: Instant) -> Result<(), Stop<MeterError>> {
+    if !features::of_meter(tx, &meter.namespace, meter.id).await?.is_empty() {
+        return Err(Stop::Refused(MeterError::HasFeatures));
+    }
+    let archived = features::ever_of_meter(tx, &meter.namespace, meter.id).await?;
+    let standing = entitlements::using_features(tx, &meter.namespace, &archived).await?;
+    let unended = |entitlement: &Entitlement| {
+        entitlement.deleted_at.is_none() && entitlement.active_to.is_none_or(|active_to| active_to > now)
+    };
+    match standing.iter().any(unended) {
+        true => Err(Stop::Refused(MeterError::HasEntitlements)),
+        false => Ok(()),
+    }
 }
 
 /// What the line is told of an update: nothing, or that another version takes over. The new one goes live first, so

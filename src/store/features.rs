@@ -50,6 +50,7 @@ const OF_METER: &str = concat!(
     columns!(),
     " FROM features WHERE namespace = $1 AND meter_id = $2 AND archived_at IS NULL ORDER BY key"
 );
+const EVER_OF_METER: &str = "SELECT id FROM features WHERE namespace = $1 AND meter_id = $2 ORDER BY id";
 const LIST: &str = concat!(
     "SELECT ",
     columns!(),
@@ -115,6 +116,12 @@ pub async fn by_keys(client: &impl GenericClient, namespace: &str, keys: &[&str]
 /// The live ones that count by this meter, by key.
 pub async fn of_meter(client: &impl GenericClient, namespace: &str, meter_id: Ulid) -> Result<Vec<Feature>, Fault> {
     sql::rows(client, OF_METER, &[&namespace, &Id(meter_id)]).await?.iter().map(read).collect()
+}
+
+/// The ids of those that count by this meter, archived ones too.
+pub async fn ever_of_meter(client: &impl GenericClient, namespace: &str, meter_id: Ulid) -> Result<Vec<Ulid>, Fault> {
+    let rows = sql::rows(client, EVER_OF_METER, &[&namespace, &Id(meter_id)]).await?;
+    rows.iter().map(|row| column(row, "id").map(|Id(id)| id)).collect()
 }
 
 /// In order of creation; archived ones when asked for.

@@ -141,7 +141,8 @@ impl From<MeterError> for Problem {
         match error {
             MeterError::NotFound(_) => Problem::not_found(error),
             MeterError::Refused(refusal) => refusal.into(),
-            MeterError::SlugTaken | MeterError::HasFeatures | MeterError::DimensionUsed { .. } => Problem::conflict(error),
+            MeterError::SlugTaken | MeterError::HasFeatures | MeterError::HasEntitlements => Problem::conflict(error),
+            MeterError::DimensionUsed { .. } => Problem::conflict(error),
             MeterError::Fault(fault) => fault.into(),
             MeterError::Write(error) => caller::told(error, |never| match never {}),
         }

@@ -139,6 +139,39 @@ async fn a_meter_with_a_live_feature_is_not_deleted() {
 }
 
 #[tokio::test]
+async fn a_meter_that_archived_features_entitle_to_is_not_deleted() {
+    let scene = Scene::open().await;
+    scene.meter("jobs").await;
+    let feature = scene.feature("eu_jobs", "jobs").await.id;
+    let client = scene.records.database.client().await.unwrap();
+    let entitle = format!(
+        "INSERT INTO customers (namespace, id, key, name, metadata, created_at, updated_at) \
+             VALUES ('default', '{feature}', 'acme', 'Acme', '{{}}', '2025-01-01', '2025-01-01'); \
+         INSERT INTO entitlements (namespace, id, customer_id, feature_id, feature_key, kind, metadata, annotations, \
+             active_from, created_at, updated_at) VALUES ('default', '{feature}', '{feature}', '{feature}', 'eu_jobs', \
+             'boolean', '{{}}', '{{}}', '2025-01-01', '2025-01-01', '2025-01-01')"
+    );
+    client.batch_execute(&entitle).await.unwrap();
+    scene.archive("eu_jobs").await.unwrap();
+    let refused = scene.delete_meter("jobs").await.unwrap_err();
+    assert_eq!(refused.to_string(), "meter has active entitlements and cannot be deleted");
+    let end = "UPDATE entitlements SET active_to = '2025-02-01'";
+    client.batch_execute(end).await.unwrap();
+    scene.delete_meter("jobs").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_trackers_remember_is_dropped_when_a_meter_counts_otherwise() {
+    let scene = Scene::open().await;
+    scene.meter("jobs").await;
+    let forgotten = || scene.world.with(|state| state.forgotten.clone());
+    scene.regroup("jobs", "region").await.unwrap();
+    assert_eq!(forgotten(), Vec::<String>::new(), "the same dimensions count the same");
+    scene.regroup("jobs", "zone").await.unwrap();
+    assert_eq!(forgotten(), ["all"]);
+}
+
+#[tokio::test]
 async fn a_dimension_that_a_live_feature_uses_is_not_dropped() {
     let scene = Scene::open().await;
     scene.meter("jobs").await;

@@ -89,6 +89,7 @@ async fn a_key_is_taken_until_its_feature_is_archived() {
     assert_eq!(keys(by_keys(&tx, "default", &["a", "b"]).await.unwrap()), ["a"]);
     assert_eq!(keys(by_ids(&tx, "default", &[a.id, b.id, Ulid::from(7)]).await.unwrap()), ["b", "a"]);
     assert_eq!(of_meter(&tx, "default", meter.id).await.unwrap(), []);
+    assert_eq!(ever_of_meter(&tx, "default", meter.id).await.unwrap(), [b.id]);
     assert_eq!(keys(list(&tx, "default", false).await.unwrap()), ["a"]);
     assert_eq!(keys(list(&tx, "default", true).await.unwrap()), ["b", "a"]);
     assert!(insert(&tx, &feature("default", "b", 4, None)).await.unwrap());
