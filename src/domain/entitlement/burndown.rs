@@ -306,7 +306,7 @@ impl<'t> Burndown<'t> {
             ResetKind::Manual { preserve_overage } => preserve_overage,
         };
         (state.usage, state.taken) = (Quantity::ZERO, Quantity::ZERO);
-        if !keeps {
+        if !keeps || self.is_level() {
             state.overage = Quantity::ZERO;
         }
     }

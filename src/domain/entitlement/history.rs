@@ -26,7 +26,7 @@ pub struct Segment {
     /// Every grant that is in force at some time of the usage period, in burn order; 0 where it is not in force.
     pub grants_at_start: Vec<(Ulid, Quantity)>,
     pub grants_at_end: Vec<(Ulid, Quantity)>,
-    /// What was taken from each grant that held something at the start, in burn order.
+    /// What was taken from each grant that held something, in burn order.
     pub grant_usages: Vec<(Ulid, Quantity)>,
 }
 
@@ -186,7 +186,7 @@ impl<'b> Teller<'b> {
             grant_usages: Vec::new(),
         };
         for ((grant, at_start), at_end) in self.burndown.grants.iter().zip(&start.balances).zip(&end.balances) {
-            if *at_start > Quantity::ZERO {
+            if *at_start > Quantity::ZERO || at_start != at_end {
                 segment.grant_usages.push((grant.id, at_start.checked_sub(*at_end)?));
             }
             if grant.is_in_force_within(first, last) {

@@ -16,4 +16,6 @@ pub mod recurrence;
 pub mod terms;
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
 mod testing;

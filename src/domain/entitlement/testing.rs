@@ -79,25 +79,31 @@ pub fn reset(when: &str, preserve_overage: bool) -> Reset {
 #[derive(Debug, Clone)]
 pub struct Event {
     pub at: Instant,
-    pub value: String,
+    pub text: String,
+    pub quantity: Quantity,
+}
+
+impl Event {
+    /// A text that is no number has no quantity.
+    pub fn new(at: Instant, text: String) -> Self {
+        Self { at, quantity: Quantity::parse(&text).unwrap_or(Quantity::ZERO), text }
+    }
 }
 
 pub fn events(table: &[(&str, &str)]) -> Vec<Event> {
-    table.iter().map(|(when, value)| Event { at: at(when), value: (*value).to_owned() }).collect()
+    table.iter().map(|(when, text)| Event::new(at(when), (*text).to_owned())).collect()
 }
 
 /// The meter: the quantity that a need asks for.
 pub fn measure(aggregation: Aggregation, events: &[Event], need: &Need) -> Quantity {
     let within = || events.iter().filter(|event| need.from <= event.at && event.at < need.to);
     match aggregation {
-        Aggregation::Sum => {
-            within().fold(Quantity::ZERO, |sum, event| sum.checked_add(quantity(&event.value)).unwrap())
-        }
+        Aggregation::Sum => within().fold(Quantity::ZERO, |sum, event| sum.checked_add(event.quantity).unwrap()),
         Aggregation::Count => Quantity::from_count(within().count() as u64),
         Aggregation::UniqueCount => {
-            Quantity::from_count(within().map(|event| &event.value).collect::<HashSet<_>>().len() as u64)
+            Quantity::from_count(within().map(|event| &event.text).collect::<HashSet<_>>().len() as u64)
         }
-        Aggregation::Latest => within().max_by_key(|event| event.at).map_or(Quantity::ZERO, |e| quantity(&e.value)),
+        Aggregation::Latest => within().max_by_key(|event| event.at).map_or(Quantity::ZERO, |event| event.quantity),
         other => panic!("{other:?} has no balance"),
     }
 }

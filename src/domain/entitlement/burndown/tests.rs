@@ -377,7 +377,7 @@ fn amounts_keep_every_digit_and_say_when_they_cannot() {
             "123456789012345678901.1234567890123456789012345677/0.0000000000000000000000000001/0/{fine} {{A 123456789012345678901.1234567890123456789012345677}}"
         )
     );
-    let largest = quantity(&"5789604461865809771178549250434395392663499233282");
+    let largest = quantity("5789604461865809771178549250434395392663499233282");
     let two = Terms { resets: vec![reset("01-10", true)], ..terms };
     assert_eq!(balance(&two, at("01-11"), &[largest, largest]), Err(Overflow));
 }
