@@ -6,6 +6,8 @@ mod support;
 mod events_list;
 #[path = "http/events_post.rs"]
 mod events_post;
+#[path = "http/features.rs"]
+mod features;
 #[path = "http/meter_query.rs"]
 mod meter_query;
 #[path = "http/meters.rs"]

@@ -124,7 +124,7 @@ macro_rules! error {
     };
 }
 
-error! { UnauthorizedError ForbiddenError NotFoundError ConflictError InternalError UnavailableError }
+error! { UnauthorizedError ForbiddenError NotFoundError GoneError ConflictError InternalError UnavailableError }
 
 /// What every operation of v3 may answer.
 #[derive(IntoResponses)]
@@ -156,4 +156,11 @@ pub enum V3NotFound {
 pub enum V3Conflict {
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(ConflictError),
+}
+
+/// 410, where something may have been deleted.
+#[derive(IntoResponses)]
+pub enum V3Gone {
+    #[response(status = 410, content_type = "application/problem+json")]
+    Gone(GoneError),
 }

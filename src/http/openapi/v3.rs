@@ -37,6 +37,7 @@ use utoipa::OpenApi;
     problems::BaseError,
     problems::ConflictError,
     problems::ForbiddenError,
+    problems::GoneError,
     problems::InternalError,
     problems::InvalidParameter,
     problems::NotFoundError,

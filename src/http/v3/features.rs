@@ -11,7 +11,7 @@ use super::sort::{self, SortQuery};
 use super::wire::UlidText;
 use crate::http::caller::{answer, caller, kept, nothing};
 use crate::http::contract::{Body, Params};
-use crate::http::openapi::problems::{V3Conflict, V3NotFound, V3Problems};
+use crate::http::openapi::problems::{V3Conflict, V3Gone, V3NotFound, V3Problems};
 use crate::http::problem::Problem;
 use crate::http::query_string::QueryString;
 use crate::http::v1::features::{FeatureOrderBy, order};
@@ -72,7 +72,8 @@ pub async fn create(
 }
 
 #[utoipa::path(get, path = "/openmeter/features/{featureId}", operation_id = "get-feature",
-    tag = "OpenMeter Features", params(FeaturePath), responses((status = 200, body = Feature), V3NotFound, V3Problems))]
+    tag = "OpenMeter Features", params(FeaturePath),
+    responses((status = 200, body = Feature), V3NotFound, V3Gone, V3Problems))]
 pub async fn get(Params(path): Params<FeaturePath>, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
     let feature = state.features.get(&state.namespace, &path.feature_id.0).await?;
     Ok(json(HttpResponse::Ok(), &Feature::from(&feature)))

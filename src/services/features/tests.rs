@@ -115,7 +115,7 @@ async fn of_fifty_racing_creators_one_gets_the_key() {
     let scene = Scene::open().await;
     scene.meter("jobs").await;
     // Half of them wait for the meter's row, half for the key alone.
-    let meter = |at: u32| (at % 2 == 0).then_some("jobs");
+    let meter = |at: u32| at.is_multiple_of(2).then_some("jobs");
     let outcomes = join_all((0..50).map(async |at| scene.try_feature("eu_jobs", meter(at)).await)).await;
     let there = scene.records.features.get("default", "eu_jobs").await.unwrap();
     let expected = format!("feature {} with key eu_jobs already exists", there.id);
