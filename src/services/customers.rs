@@ -15,7 +15,7 @@ use crate::domain::fault::Fault;
 use crate::domain::time::Instant;
 use crate::ports::line::Forget;
 use crate::store::page::{Page, PageAsk};
-use crate::store::{Database, Lock, Transaction, customers};
+use crate::store::{Database, Lock, Transaction, customers, entitlements};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -133,6 +133,9 @@ impl Customers {
         let mut moved = Moved::default();
         let work = async |tx: &Transaction<'_>, now: Instant| {
             let before = lock(tx, &caller.namespace, id_or_key).await?;
+            if !entitlements::active_of_customer(tx, &caller.namespace, before.id, now).await?.is_empty() {
+                return Err(CustomerError::StillEntitled(before.id).into());
+            }
             moved.hold(tx, Some(&before), None).await?;
             customers::delete(tx, &caller.namespace, before.id, now).await?;
             let audit = vec![change("customer.delete", Some(&before), None)];

@@ -201,16 +201,6 @@ async fn active(
     sql::rows(client, ACTIVE_OF_CUSTOMER, parameters).await?.iter().map(read).collect()
 }
 
-/// What keeps a customer from being deleted: what is active now. The caller holds the customer's lock.
-pub async fn blocking_customer(
-    tx: &Transaction<'_>,
-    namespace: &str,
-    customer_id: Ulid,
-    at: Instant,
-) -> Result<Vec<Entitlement>, Fault> {
-    active_of_customer(tx, namespace, customer_id, at).await
-}
-
 /// What is active, or will be, for a customer and a feature key: nothing new may be made beside it.
 pub async fn unended(
     tx: &Transaction<'_>,
@@ -343,4 +333,4 @@ pub(super) fn priority_of(column: i16) -> Result<u8, Fault> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,6 +2,8 @@
 
 use super::{EntitlementRefusal, GrantRefusal, NotMetered, ResetRefusal};
 use crate::domain::fault::Fault;
+use crate::services::customers::CustomerError;
+use crate::services::subjects::SubjectError;
 use crate::services::writes::{Stop, WriteError};
 use std::convert::Infallible;
 use ulid::Ulid;
@@ -9,17 +11,17 @@ use ulid::Ulid;
 /// Why an entitlement operation was not answered. Ordered: the first that applies is reported.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EntitlementError {
-    #[error("subject not found [namespace={namespace} subject.idOrKey={id_or_key}]")]
-    SubjectNotFound { namespace: String, id_or_key: String },
+    /// The subject is not there.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
     #[error("subject is deleted [namespace={namespace} subject.id={id}]")]
     SubjectDeleted { namespace: String, id: Ulid },
     /// Nobody owns the key of the subject.
     #[error("customer with subject key {key} not found [namespace={namespace}]")]
     SubjectOwnerless { namespace: String, key: String },
-    #[error("customer not found [namespace={namespace} customer.idOrKey={id_or_key}]")]
-    CustomerNotFound { namespace: String, id_or_key: String },
-    #[error("customer is deleted [namespace={namespace} customer.id={id}]")]
-    CustomerDeleted { namespace: String, id: Ulid },
+    /// The customer is not there, or not any more.
+    #[error(transparent)]
+    Customer(#[from] CustomerError),
     #[error("entitlement not found {id_or_key} in namespace {namespace}")]
     NotFound { namespace: String, id_or_key: String },
     #[error("grant not found: {0}")]

@@ -6,6 +6,8 @@ use crate::domain::entitlement::record::Entitlement;
 use crate::domain::entitlement::terms::Reset;
 use crate::domain::fault::Fault;
 use crate::domain::time::Instant;
+use crate::services::customers::CustomerError;
+use crate::services::subjects::SubjectError;
 use crate::store::{GenericClient, Lock, Transaction, customers, entitlements, subjects, usage_resets};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,33 +51,35 @@ pub(super) async fn live_owner(
     namespace: &str,
     owner: Owner<'_>,
 ) -> Result<Customer, EntitlementError> {
-    let named = || namespace.to_string();
+    let in_namespace = || namespace.to_string();
     match owner {
         Owner::Customer(id_or_key) => {
             let found = customers::find(client, namespace, id_or_key, Lock::None).await?;
-            let not_found =
-                || EntitlementError::CustomerNotFound { namespace: named(), id_or_key: id_or_key.to_string() };
-            live(found.ok_or_else(not_found)?)
+            live(found.ok_or_else(|| no_customer(namespace, id_or_key))?)
         }
         Owner::Subject(id_or_key) => {
             let found = subjects::find(client, namespace, id_or_key, Lock::None).await?;
-            let not_found =
-                || EntitlementError::SubjectNotFound { namespace: named(), id_or_key: id_or_key.to_string() };
+            let not_found = || SubjectError::NotFound { namespace: in_namespace(), id_or_key: id_or_key.to_string() };
             let subject = found.ok_or_else(not_found)?;
             if subject.deleted_at.is_some() {
-                return Err(EntitlementError::SubjectDeleted { namespace: named(), id: subject.id });
+                return Err(EntitlementError::SubjectDeleted { namespace: in_namespace(), id: subject.id });
             }
             let mut owners = customers::owners(client, namespace, &[&subject.key]).await?;
-            let ownerless = || EntitlementError::SubjectOwnerless { namespace: named(), key: subject.key.clone() };
+            let ownerless =
+                || EntitlementError::SubjectOwnerless { namespace: in_namespace(), key: subject.key.clone() };
             owners.remove(&subject.key).ok_or_else(ownerless)
         }
     }
 }
 
+pub(super) fn no_customer(namespace: &str, id_or_key: &str) -> CustomerError {
+    CustomerError::NotFound { namespace: namespace.to_string(), id_or_key: id_or_key.to_string() }
+}
+
 fn live(customer: Customer) -> Result<Customer, EntitlementError> {
     match customer.deleted_at {
         None => Ok(customer),
-        Some(_) => Err(EntitlementError::CustomerDeleted { namespace: customer.namespace, id: customer.id }),
+        Some(_) => Err(CustomerError::Deleted { namespace: customer.namespace, id: customer.id }.into()),
     }
 }
 

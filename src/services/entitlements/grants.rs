@@ -1,7 +1,7 @@
 //! Grants: given, voided, found and listed.
 
 use super::audit::grant_change;
-use super::find::{which, which_for_update};
+use super::find::{no_customer, which, which_for_update};
 use super::{EntitlementError, Entitlements, GrantDraft, GrantsQuery, NotMetered, ShownGrant, Which};
 use crate::domain::entitlement::record::{Entitlement, GrantRecord, Metered};
 use crate::domain::time::Instant;
@@ -129,9 +129,7 @@ async fn live_customers(
     let mut live = Vec::new();
     for id_or_key in ids_or_keys {
         let found = customers::find(client, namespace, id_or_key, Lock::None).await?;
-        let not_found =
-            || EntitlementError::CustomerNotFound { namespace: namespace.to_string(), id_or_key: id_or_key.clone() };
-        let customer = found.ok_or_else(not_found)?;
+        let customer = found.ok_or_else(|| no_customer(namespace, id_or_key))?;
         live.extend(customer.deleted_at.is_none().then_some(customer.id));
     }
     Ok(live)
