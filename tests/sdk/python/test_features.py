@@ -29,7 +29,7 @@ def test_a_feature_lives_from_creation_to_its_archive(client, refused, meter):
         key="py_gpt", name="GPT", metadata={"team": "a"}, meter_slug=meter, meter_group_by_filters={"model": "gpt-4"},
         unit_cost={"type": "manual", "amount": "0.0000030"},
     )  # fmt: skip
-    features = client.product_catalog.features
+    features = client.features
     created = features.create(draft)
     assert rest(created) == {
         "key": "py_gpt", "name": "GPT", "metadata": {"team": "a"}, "meterSlug": meter,
@@ -52,7 +52,7 @@ def test_a_feature_lives_from_creation_to_its_archive(client, refused, meter):
 
 
 def test_a_list_is_an_array_or_a_page_when_one_is_asked_for(client, meter):
-    features = client.product_catalog.features
+    features = client.features
     for key in ("py_list_b", "py_list_a"):
         features.create({"key": key, "name": key, "meterSlug": meter})
     assert [feature["key"] for feature in features.list(meter_slug=[meter])] == ["py_list_a", "py_list_b"]
@@ -64,7 +64,7 @@ def test_a_list_is_an_array_or_a_page_when_one_is_asked_for(client, meter):
 
 def test_a_feature_that_breaks_a_rule_is_refused(client, refused, meter):
     def create(**members):
-        return lambda: client.product_catalog.features.create({"key": "py_bad", "name": "Bad", **members})
+        return lambda: client.features.create({"key": "py_bad", "name": "Bad", **members})
 
     gone = "not found error: meter not found: py_nope"
     refused(create(meterSlug="py_nope"), 404, "Not Found", gone, ResourceNotFoundError)
