@@ -230,6 +230,7 @@ impl Page<'_> {
         self.counter("weir_store_events", "Events applied that count", store.events)?;
         self.counter("weir_store_duplicates", "Events applied that were sent before", store.duplicates)?;
         self.counter("weir_store_conflicts", "Events under the id of another event", store.conflicts)?;
+        self.counter("weir_store_voided", "Events that counted and were voided", store.voided)?;
         self.counter("weir_store_seals", "Memory tables sealed", store.seals)?;
         self.counter("weir_store_merges", "Merges of runs and of block files", store.merges)?;
         self.counter("weir_store_hour_rows", "Hour rows written", store.hour_rows)?;

@@ -35,7 +35,7 @@ use crate::ports::line::{Freshness, LineView};
 use crate::ports::{Clock, EventLog, UsageStore};
 use crate::services::attribution::Attributions;
 use crate::services::audit::Audit;
-use crate::services::controls::Controls;
+use crate::services::corrections::Corrections;
 use crate::services::customers::Customers;
 use crate::services::entitlements::Entitlements;
 use crate::services::features::Features;
@@ -96,6 +96,7 @@ pub struct DoorState {
     pub database: Database,
     pub usage: Usage,
     pub quarantine: Quarantine,
+    pub corrections: Arc<Corrections>,
     pub freshness: Arc<dyn Freshness>,
     pub line: Arc<dyn LineView>,
     pub clock: Arc<dyn Clock>,
@@ -109,7 +110,6 @@ pub struct DoorState {
 
 impl DoorState {
     pub fn new(parts: Parts) -> Self {
-        let controls = Arc::new(Controls::new(parts.log.clone(), parts.freshness.clone()));
         let records = &parts.records;
         Self {
             ingest: Ingest::new(parts.log),
@@ -124,7 +124,8 @@ impl DoorState {
             database: records.database.clone(),
             progress: progress::ProgressBoard::new(parts.clock.clone(), &parts.settings),
             usage: Usage::new(parts.store.clone()),
-            quarantine: Quarantine::new(parts.store, controls),
+            quarantine: Quarantine::new(parts.store, records.controls.clone()),
+            corrections: records.corrections.clone(),
             freshness: parts.freshness,
             line: parts.line,
             clock: parts.clock,

@@ -6,7 +6,7 @@
 
 use crate::domain::fault::Fault;
 use crate::domain::metering::query::{
-    EventsQuery, MeterJob, QueryRefusal, StoredEvent, UsageQuery, UsageRow, ValuesQuery,
+    EventIdentity, EventsQuery, MeterJob, QueryRefusal, StoredEvent, UsageQuery, UsageRow, ValuesQuery,
 };
 use crate::domain::metering::{Batch, Meter};
 use crate::domain::position::{Frontier, Position, Range};
@@ -116,6 +116,15 @@ pub trait UsageStore: Send + Sync {
     /// Events that pass, in the query's order. One that came again or conflicts is listed only where one event is
     /// asked for by its identity; what is in quarantine is listed too.
     async fn events(&self, query: EventsQuery) -> Result<Vec<StoredEvent>, ReadError>;
+
+    /// The events that won this identity, whatever became of them since, by position.
+    async fn winners(&self, identity: EventIdentity) -> Result<Vec<StoredEvent>, ReadError>;
+
+    /// Whether an event of this time may be voided: whether the cells it is in can be derived again without it.
+    ///
+    /// # Errors
+    /// Raw events that this takes were removed by retention, or are about to be.
+    fn correctable(&self, time: Instant) -> Result<(), QueryRefusal>;
 
     /// The distinct values, by byte order; a group value that is missing is "".
     async fn dimension_values(&self, query: ValuesQuery) -> Result<Vec<String>, ReadError>;

@@ -8,7 +8,7 @@
 use crate::domain::record::{Control, encode_control};
 use crate::ports::EventLog;
 use crate::ports::event_log::{Append, AppendError, Appended};
-use crate::ports::line::{Freshness, Wait};
+use crate::ports::line::{Forget, Freshness, Wait};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
@@ -22,6 +22,7 @@ const RETRY_AFTER_S: u32 = 2;
 pub struct Controls {
     log: Arc<dyn EventLog>,
     freshness: Arc<dyn Freshness>,
+    forget: Arc<dyn Forget>,
     turn: Mutex<()>,
 }
 
@@ -40,8 +41,24 @@ pub struct Changed {
 }
 
 impl Controls {
-    pub fn new(log: Arc<dyn EventLog>, freshness: Arc<dyn Freshness>) -> Self {
-        Self { log, freshness, turn: Mutex::new(()) }
+    pub fn new(log: Arc<dyn EventLog>, freshness: Arc<dyn Freshness>, forget: Arc<dyn Forget>) -> Self {
+        Self { log, freshness, forget, turn: Mutex::new(()) }
+    }
+
+    /// Drops what trackers remember of these subjects: the change took usage away from them, or gave it to them at
+    /// another place than the line counts at. Returns once that is done, unless the line is behind: then it is done as
+    /// soon as the line has applied the change.
+    pub async fn forget_subjects(&self, namespace: &str, subjects: Vec<String>, changed: &Changed) {
+        if changed.wait == Wait::Reached {
+            return self.forget.subjects(namespace, &subjects).await;
+        }
+        let (freshness, forget) = (self.freshness.clone(), self.forget.clone());
+        let (namespace, frontier) = (namespace.to_string(), changed.appended.frontier.clone());
+        tokio::spawn(async move {
+            let at_most = Duration::from_millis(APPLY_WAIT_MAX_MS);
+            while freshness.wait(Some(frontier.clone()), at_most).await != Wait::Reached {}
+            forget.subjects(&namespace, &subjects).await;
+        });
     }
 
     /// Waits for its turn, and until the store is up to date.

@@ -2,7 +2,7 @@
 
 use crate::domain::digest::HashKey;
 use crate::domain::metering::extract::{Extractor, NotCounted, Reading, next_group};
-use crate::domain::metering::query::StoredEvent;
+use crate::domain::metering::query::{StoredEvent, Voided};
 use crate::domain::metering::{Aggregation, Fate, Meter};
 use crate::ports::usage_store::KnownMeter;
 use std::collections::BTreeMap;
@@ -53,6 +53,9 @@ impl Judges {
 
     /// What keeps the event from counting somewhere, in the words of the events list; one per meter.
     pub fn faults(&self, event: &StoredEvent) -> Vec<String> {
+        if let Some(Voided { by, reason }) = &event.voided {
+            return vec![format!("voided by the record at {by}: {reason}")];
+        }
         let mut matching = self.matching(event).peekable();
         if matching.peek().is_none() {
             return vec![no_meter(event)];
@@ -108,6 +111,7 @@ impl Judge {
 pub fn summary(event: &StoredEvent, verdicts: &[Verdict]) -> String {
     let counted = verdicts.iter().filter(|verdict| verdict.value.is_ok()).count();
     match event.fate {
+        _ if event.voided.is_some() => "voided: it counted and counts no longer; its id stays taken".to_string(),
         Fate::Duplicate { winner } => format!("a duplicate of the event at {winner}: it counts once, there"),
         Fate::Conflict { winner } => {
             format!(

@@ -5,6 +5,7 @@
 pub mod attribution;
 pub mod audit;
 pub mod controls;
+pub mod corrections;
 pub mod entitlements;
 pub mod customers;
 pub mod explain;

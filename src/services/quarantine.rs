@@ -53,7 +53,10 @@ impl Quarantine {
         let turn = self.controls.turn().await?;
         let entry = self.undecided(namespace, position)?;
         let accepted_at = entry.event.accepted_at;
-        Ok(turn.make(&Control::Redriven { position, accepted_at, record: entry.event.record }).await?)
+        let subject = decode_event(&entry.event.record.0).ok().map(|event| event.subject.to_string());
+        let changed = turn.make(&Control::Redriven { position, accepted_at, record: entry.event.record }).await?;
+        self.controls.forget_subjects(namespace, subject.into_iter().collect(), &changed).await;
+        Ok(changed)
     }
 
     /// Gives the event up: it will never count.

@@ -1,6 +1,8 @@
 //! The business records, wired: everything that stands on PostgreSQL, on one database, one publisher and one gate.
 
 use super::audit::Audit;
+use super::controls::Controls;
+use super::corrections::Corrections;
 use super::customers::Customers;
 use super::entitlements::Entitlements;
 use super::features::Features;
@@ -33,7 +35,9 @@ pub struct Records {
     pub subjects: Arc<Subjects>,
     pub features: Arc<Features>,
     pub entitlements: Arc<Entitlements>,
+    pub corrections: Arc<Corrections>,
     pub audit: Arc<Audit>,
+    pub controls: Arc<Controls>,
     pub gate: Arc<Gate>,
     pub database: Database,
     pub publisher: Arc<Publisher>,
@@ -48,12 +52,17 @@ impl Records {
     pub fn new(foundation: Foundation) -> Self {
         let Foundation { database, log, store, freshness, forget, clock, metering } = foundation;
         let gate = Arc::new(Gate::default());
+        let controls = Arc::new(Controls::new(log.clone(), freshness.clone(), forget.clone()));
         let publisher = Arc::new(Publisher::new(database.clone(), log, freshness.clone()));
         let writes = Arc::new(Writes::new(database.clone(), clock.clone(), publisher.clone()));
         let entitlements =
             Entitlements::new(database.clone(), writes.clone(), gate.clone(), clock.clone(), forget.clone());
         let customers = Customers::new(database.clone(), writes.clone(), gate.clone(), forget.clone());
+        let corrections =
+            Corrections::new(store.clone(), controls.clone(), publisher.clone(), writes.clone(), gate.clone());
         Self {
+            corrections: Arc::new(corrections),
+            controls,
             customers: Arc::new(customers),
             entitlements: Arc::new(entitlements),
             features: Arc::new(Features::new(database.clone(), writes.clone(), gate.clone())),

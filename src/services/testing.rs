@@ -7,7 +7,7 @@ use super::meters;
 use super::records::{Foundation, Records};
 use crate::domain::fault::Fault;
 use crate::domain::metering::query::{
-    EventsQuery, MeterJob, StoredEvent, TextFilter, UsageQuery, UsageRow, ValuesQuery,
+    EventIdentity, EventsQuery, MeterJob, QueryRefusal, StoredEvent, TextFilter, UsageQuery, UsageRow, ValuesQuery, Voided,
 };
 use crate::domain::metering::{Batch, Fate};
 use crate::domain::position::{Frontier, Position, Range};
@@ -47,6 +47,8 @@ pub struct State {
     pub meters: Vec<KnownMeter>,
     pub quarantine: Vec<QuarantineEntry>,
     pub conflicts: Vec<StoredConflict>,
+    /// Raw events before this are removed.
+    pub raw_kept_from: Option<Instant>,
     /// What `usage` answers, and what it was asked last.
     pub rows: Vec<UsageRow>,
     pub asked: Option<UsageQuery>,
@@ -130,6 +132,13 @@ impl State {
             }
             Control::Redriven { position, .. } => self.entry(position).redriven = Some(at),
             Control::Dropped { position, .. } => self.entry(position).dropped = Some(at),
+            Control::Void(void) => {
+                for event in self.events.iter_mut().filter(|event| event.position == void.position) {
+                    event.voided = event.voided.take().or(Some(Voided { by: at, reason: void.reason.clone() }));
+                }
+                let replacement = void.replacement.as_ref().map(|record| self.stored(at, &record.0));
+                self.events.extend(replacement);
+            }
             other => panic!("no test appends {other:?}"),
         }
     }
@@ -263,6 +272,23 @@ impl UsageStore for World {
             state.asked_events = Some(query);
             Ok(found)
         })
+    }
+
+    async fn winners(&self, identity: EventIdentity) -> Result<Vec<StoredEvent>, ReadError> {
+        let is_meant = |event: &&StoredEvent| {
+            (&event.source, &event.id) == (&identity.source, &identity.id)
+                && matches!(event.fate, Fate::Counts | Fate::Quarantined)
+                && identity.time.is_none_or(|time| event.time == time)
+        };
+        Ok(self.with(|state| state.events.iter().filter(is_meant).cloned().collect()))
+    }
+
+    fn correctable(&self, time: Instant) -> Result<(), QueryRefusal> {
+        let kept_from = self.with(|state| state.raw_kept_from);
+        match kept_from.filter(|kept_from| time < *kept_from) {
+            Some(from) => Err(QueryRefusal::RawRemoved { kept_from: from.to_rfc3339(), whole: "hour" }),
+            None => Ok(()),
+        }
     }
 
     async fn dimension_values(&self, query: ValuesQuery) -> Result<Vec<String>, ReadError> {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use weir::actors::LinePorts;
 use weir::domain::digest::HashKey;
 use weir::domain::fault::Fault;
-use weir::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery, ValuesQuery};
+use weir::domain::metering::query::{EventIdentity, EventsQuery, QueryRefusal, StoredEvent, UsageQuery, ValuesQuery};
 use weir::domain::metering::{Aggregation, Batch, Fate, Meter};
 use weir::domain::position::{Frontier, Position, Range, Standing};
 use weir::domain::record::{Control, EventView, Kind, decode_control, encode_control, encode_event, peek};
@@ -340,6 +340,14 @@ impl UsageStore for MemoryStore {
     }
 
     async fn events(&self, _: EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
+        unreachable!("the line asks no queries")
+    }
+
+    async fn winners(&self, _: EventIdentity) -> Result<Vec<StoredEvent>, ReadError> {
+        unreachable!("the line asks no queries")
+    }
+
+    fn correctable(&self, _: Instant) -> Result<(), QueryRefusal> {
         unreachable!("the line asks no queries")
     }
 

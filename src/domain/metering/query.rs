@@ -395,6 +395,16 @@ pub struct StoredEvent {
     pub voided: Option<Voided>,
 }
 
+/// Which event is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventIdentity {
+    pub namespace: String,
+    pub source: String,
+    pub id: String,
+    /// When it happened. Without it only events are meant whose ids are remembered still.
+    pub time: Option<Instant>,
+}
+
 /// What took an event out of all meters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Voided {

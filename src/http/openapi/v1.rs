@@ -19,6 +19,8 @@ use utoipa::OpenApi;
     v1::events::list,
     v1::events::list_v2,
     v1::explain::explain,
+    v1::corrections::void,
+    v1::corrections::replace,
     v1::subjects::list,
     v1::subjects::upsert,
     v1::subjects::get,

@@ -3,6 +3,7 @@
 
 mod audit;
 mod by_customer;
+mod corrections;
 mod events;
 mod events_v2;
 mod features;

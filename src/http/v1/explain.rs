@@ -62,9 +62,20 @@ pub struct ExplainedEvent<'a> {
     /// The event that counts in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     winner: Option<String>,
+    /// What took it out again, and why; where the fate is `voided`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voided: Option<EventVoiding<'a>>,
     summary: String,
     meters: Vec<EventByMeter>,
     event: Event<'a>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventVoiding<'a> {
+    /// Where the record of it stands.
+    by: String,
+    reason: &'a str,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -84,19 +95,22 @@ pub struct EventByMeter {
 
 impl<'a> ExplainedEvent<'a> {
     fn of(event: &'a StoredEvent, judges: &Judges) -> Self {
+        let voided = event.voided.as_ref();
         let (fate, winner) = match event.fate {
+            _ if voided.is_some() => ("voided", None),
             Fate::Counts => ("counts", None),
             Fate::Duplicate { winner } => ("duplicate", Some(winner.to_string())),
             Fate::Conflict { winner } => ("conflict", Some(winner.to_string())),
             Fate::Quarantined => ("quarantined", None),
         };
         // What does not count is not held against meters: a stored duplicate does not even keep its data.
-        let verdicts = if event.fate == Fate::Counts { judges.verdicts(event) } else { Vec::new() };
+        let verdicts = if fate == "counts" { judges.verdicts(event) } else { Vec::new() };
         Self {
             position: event.position.to_string(),
             accepted_at: event.accepted_at.to_rfc3339(),
             fate,
             winner,
+            voided: voided.map(|voided| EventVoiding { by: voided.by.to_string(), reason: &voided.reason }),
             summary: summary(event, &verdicts),
             meters: verdicts.into_iter().map(EventByMeter::from).collect(),
             event: Event::from(event),

@@ -3,6 +3,7 @@
 pub mod about;
 pub mod audit;
 pub mod conflicts;
+pub mod corrections;
 pub mod debug;
 mod event_wire;
 pub mod events;
@@ -30,6 +31,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(resource("/api/v1/events").route(get().to(events::list)).route(post().to(ingest::ingest)))
         .service(resource("/api/v2/events").route(get().to(events::list_v2)))
         .service(resource("/api/v1/events/explain").route(get().to(explain::explain)))
+        .service(resource("/api/v1/events/void").route(post().to(corrections::void)))
+        .service(resource("/api/v1/events/replace").route(post().to(corrections::replace)))
         .service(resource("/api/v1/conflicts").route(get().to(conflicts::list)))
         .service(resource("/api/v1/quarantine").route(get().to(quarantine::list)))
         .service(resource("/api/v1/quarantine/{position}").route(get().to(quarantine::get)))

@@ -49,7 +49,8 @@ impl Engine {
         }
         let file = next_file(&version, &task);
         let to = file.as_ref().map_or(task.to, |file| task.to.min(file.summary().range.to));
-        let mut runs = Runs::new(self, &task, to, version.voids.clone());
+        // Of voids that a crash may undo the rows must know nothing; they are stale until then.
+        let mut runs = Runs::new(self, &task, to, version.voids.below(&durable));
         if let Some(file) = file {
             runs.read(&file)?;
         }
@@ -131,7 +132,7 @@ struct Runs<'a> {
     engine: &'a Engine,
     task: &'a Task,
     to: u64,
-    voids: Arc<Voids>,
+    voids: Voids,
     past: PastEvents,
     builder: RowBuilder,
     rows: Tiers<MemoryRows>,
@@ -142,7 +143,7 @@ struct Runs<'a> {
 }
 
 impl<'a> Runs<'a> {
-    fn new(engine: &'a Engine, task: &'a Task, to: u64, voids: Arc<Voids>) -> Self {
+    fn new(engine: &'a Engine, task: &'a Task, to: u64, voids: Voids) -> Self {
         Self {
             engine,
             task,
@@ -160,7 +161,7 @@ impl<'a> Runs<'a> {
 
     fn read(&mut self, file: &BlockFile) -> Result<(), Fault> {
         let meter = self.task.meters[0].clone();
-        let voids = self.voids.clone();
+        let voids = std::mem::take(&mut self.voids);
         let scan = BlockScan {
             namespace: Some(&meter.namespace),
             event_type: Some(&meter.event_type),

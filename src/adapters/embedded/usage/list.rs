@@ -24,12 +24,25 @@ use std::sync::Arc;
 impl Engine {
     /// Reads files, so it belongs onto a thread that may block.
     pub fn list_events(&self, query: &EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
+        match self.asked_for(query)? {
+            Some(owners) => self.list_in(query, &|file| owners.may_stand_in(file)),
+            None => self.list_everywhere(query),
+        }
+    }
+
+    /// The same, whatever the id index knows.
+    pub fn list_everywhere(&self, query: &EventsQuery) -> Result<Vec<StoredEvent>, ReadError> {
+        self.list_in(query, &|_| true)
+    }
+
+    fn list_in(
+        &self,
+        query: &EventsQuery,
+        wanted: &dyn Fn(&FileSummary) -> bool,
+    ) -> Result<Vec<StoredEvent>, ReadError> {
         let version = self.version();
         let (files, tail) = events(&version);
-        let mut found = match self.asked_for(query)? {
-            Some(owners) => list_where(&files, &tail, query, &|file| owners.may_stand_in(file))?,
-            None => list(&files, &tail, query)?,
-        };
+        let mut found = list_where(&files, &tail, query, wanted)?;
         for event in found.iter_mut().filter(|event| event.fate == Fate::Counts) {
             event.voided = version.voids.get(event.position);
         }

@@ -11,6 +11,7 @@ mod bell;
 pub mod blocks;
 pub mod check;
 pub mod control;
+mod correct;
 mod cut;
 mod engine;
 mod files;
@@ -45,7 +46,7 @@ use super::disk::Disk;
 use crate::domain::digest::HashKey;
 use crate::domain::fault::Fault;
 use crate::domain::metering::Batch;
-use crate::domain::metering::query::{EventsQuery, StoredEvent, UsageQuery, ValuesQuery};
+use crate::domain::metering::query::{EventIdentity, EventsQuery, QueryRefusal, StoredEvent, UsageQuery, ValuesQuery};
 use crate::domain::position::{Frontier, Position};
 use crate::domain::record::Control;
 use crate::domain::time::Instant;
@@ -192,6 +193,14 @@ impl UsageStore for EmbeddedUsage {
     ) -> Result<Vec<StoredConflict>, ReadError> {
         let namespace = namespace.to_string();
         self.reading(move |engine| engine.list_conflicts(&namespace, before, limit)).await
+    }
+
+    async fn winners(&self, identity: EventIdentity) -> Result<Vec<StoredEvent>, ReadError> {
+        self.reading(move |engine| engine.winners(&identity)).await
+    }
+
+    fn correctable(&self, time: Instant) -> Result<(), QueryRefusal> {
+        self.engine.correctable(time)
     }
 
     async fn dimension_values(&self, query: ValuesQuery) -> Result<Vec<String>, ReadError> {

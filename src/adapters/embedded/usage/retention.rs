@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// Everything of a file must lie before this instant for it to be removed; `None`: nothing is removed.
-    fn raw_limit(&self, version: &Version) -> Option<Instant> {
+    pub fn raw_limit(&self, version: &Version) -> Option<Instant> {
         let days = self.settings.retention_raw_days?.max(version.dedupe_window_days);
         let newest = version.newest_accepted?;
         newest.nanos().checked_sub(i64::from(days).checked_mul(DAY_NS)?).map(Instant::from_nanos)

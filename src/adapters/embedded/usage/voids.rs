@@ -17,7 +17,7 @@ use super::version::Version;
 use crate::domain::metering::Meter;
 use crate::domain::metering::plan::{DAY, HOUR, Minutes, Plan, plan};
 use crate::domain::metering::query::Voided;
-use crate::domain::position::Position;
+use crate::domain::position::{Frontier, Position};
 use crate::domain::record::Void;
 use crate::domain::time::{Instant, MINUTE_NS};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +38,13 @@ impl Voids {
     /// Takes up a void; the first of an event counts.
     pub fn learn(&mut self, by: Position, void: &Arc<Void>) {
         self.0.entry(void.position).or_insert_with(|| Entry { by, void: void.clone() });
+    }
+
+    /// Those whose records lie below a frontier.
+    pub fn below(&self, frontier: &Frontier) -> Self {
+        Self(
+            self.0.iter().filter(|(_, entry)| frontier.has(entry.by)).map(|(at, entry)| (*at, entry.clone())).collect(),
+        )
     }
 
     pub fn len(&self) -> usize {
