@@ -131,6 +131,10 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, format!("conflict error: {detail}"))
     }
 
+    pub fn precondition_failed(detail: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, format!("precondition failed error: {detail}"))
+    }
+
     /// 400 in the dialect of v3.
     pub fn invalid(parameters: Vec<InvalidParameter>) -> Self {
         let shown: Vec<String> = parameters.iter().map(InvalidParameter::shown).collect();

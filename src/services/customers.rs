@@ -8,14 +8,14 @@ mod provision;
 
 use super::gate::Gate;
 use super::ids::Ids;
+use super::page::{Page, PageAsk};
 use super::writes::{Answered, Caller, Change, Done, Kept, Stop, WriteError, Writes};
 use crate::domain::customer::query::CustomersQuery;
 use crate::domain::customer::{Address, CustomerConflict, CustomerDraft, CustomerRefusal};
 use crate::domain::fault::Fault;
 use crate::domain::time::Instant;
 use crate::ports::line::Forget;
-use crate::store::page::{Page, PageAsk};
-use crate::store::{Database, Lock, Transaction, customers, entitlements};
+use crate::store::{Database, GenericClient, Lock, Transaction, customers, entitlements};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -54,7 +54,25 @@ impl From<WriteError<CustomerError>> for CustomerError {
 
 impl From<CustomerError> for Stop<CustomerError> {
     fn from(error: CustomerError) -> Self {
-        Self::Refused(error)
+        match error {
+            CustomerError::Fault(fault) => Self::Fault(fault),
+            refusal => Self::Refused(refusal),
+        }
+    }
+}
+
+/// How a customer is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// By its id alone, as text.
+    Id(&'a str),
+    /// By its id; where nobody has it, by its key.
+    IdOrKey(&'a str),
+}
+
+impl<'a, T: AsRef<str> + ?Sized> From<&'a T> for Named<'a> {
+    fn from(id_or_key: &'a T) -> Self {
+        Self::IdOrKey(id_or_key.as_ref())
     }
 }
 
@@ -104,14 +122,15 @@ impl Customers {
     pub async fn update(
         &self,
         caller: &Caller,
-        id_or_key: &str,
+        named: impl Into<Named<'_>>,
         wanted: impl FnOnce(&Customer) -> CustomerDraft,
         show: impl FnOnce(&Customer) -> Kept,
     ) -> Result<Answered, CustomerError> {
         self.gate.check()?;
+        let named = named.into();
         let mut moved = Moved::default();
         let work = async |tx: &Transaction<'_>, now: Instant| {
-            let before = lock(tx, &caller.namespace, id_or_key).await?;
+            let before = lock(tx, &caller.namespace, named).await?;
             let draft = wanted(&before);
             draft.check().map_err(CustomerError::from)?;
             let after = draft.replace(&before, now);
@@ -128,11 +147,17 @@ impl Customers {
     }
 
     /// Deletes a live customer that nothing is active for any more.
-    pub async fn delete(&self, caller: &Caller, id_or_key: &str, show: Kept) -> Result<Answered, CustomerError> {
+    pub async fn delete(
+        &self,
+        caller: &Caller,
+        named: impl Into<Named<'_>>,
+        show: Kept,
+    ) -> Result<Answered, CustomerError> {
         self.gate.check()?;
+        let named = named.into();
         let mut moved = Moved::default();
         let work = async |tx: &Transaction<'_>, now: Instant| {
-            let before = lock(tx, &caller.namespace, id_or_key).await?;
+            let before = lock(tx, &caller.namespace, named).await?;
             if !entitlements::active_of_customer(tx, &caller.namespace, before.id, now).await?.is_empty() {
                 return Err(CustomerError::StillEntitled(before.id).into());
             }
@@ -147,10 +172,9 @@ impl Customers {
     }
 
     /// By id, deleted or not; otherwise by key, live only.
-    pub async fn get(&self, namespace: &str, id_or_key: &str) -> Result<Customer, CustomerError> {
+    pub async fn get(&self, namespace: &str, named: impl Into<Named<'_>>) -> Result<Customer, CustomerError> {
         self.gate.check()?;
-        let found = customers::find(&self.database.client().await?, namespace, id_or_key, Lock::None).await?;
-        found.ok_or_else(|| not_found(namespace, id_or_key))
+        find(&self.database.client().await?, namespace, named.into(), Lock::None).await
     }
 
     /// A part of those that are asked for.
@@ -214,23 +238,31 @@ impl Moved {
     }
 }
 
+async fn find(
+    client: &impl GenericClient,
+    namespace: &str,
+    named: Named<'_>,
+    lock: Lock,
+) -> Result<Customer, CustomerError> {
+    let (Named::Id(name) | Named::IdOrKey(name)) = named;
+    let found = customers::find(client, namespace, name, lock).await?;
+    let meant = |customer: &Customer| matches!(named, Named::IdOrKey(_)) || customer.id.to_string() == name;
+    let not_found = || CustomerError::NotFound { namespace: namespace.to_string(), id_or_key: name.to_string() };
+    found.filter(meant).ok_or_else(not_found)
+}
+
 /// The live customer, locked.
-async fn lock(tx: &Transaction<'_>, namespace: &str, id_or_key: &str) -> Result<Customer, Stop<CustomerError>> {
-    let found = customers::find(tx, namespace, id_or_key, Lock::ForUpdate).await?;
-    let customer = found.ok_or_else(|| not_found(namespace, id_or_key))?;
+async fn lock(tx: &Transaction<'_>, namespace: &str, named: Named<'_>) -> Result<Customer, CustomerError> {
+    let customer = find(tx, namespace, named, Lock::ForUpdate).await?;
     match customer.deleted_at {
         None => Ok(customer),
-        Some(_) => Err(CustomerError::Deleted { namespace: namespace.to_string(), id: customer.id }.into()),
+        Some(_) => Err(CustomerError::Deleted { namespace: namespace.to_string(), id: customer.id }),
     }
 }
 
 async fn fits(tx: &Transaction<'_>, customer: &Customer) -> Result<(), Stop<CustomerError>> {
     let taken = customers::taken(tx, customer).await?;
     Ok(customer.fits(&taken).map_err(CustomerError::from)?)
-}
-
-fn not_found(namespace: &str, id_or_key: &str) -> CustomerError {
-    CustomerError::NotFound { namespace: namespace.to_string(), id_or_key: id_or_key.to_string() }
 }
 
 fn change(operation: &'static str, before: Option<&Customer>, after: Option<&Customer>) -> Change {

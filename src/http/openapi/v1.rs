@@ -21,6 +21,11 @@ use utoipa::OpenApi;
     v1::explain::explain,
     v1::corrections::void,
     v1::corrections::replace,
+    v1::customers::list,
+    v1::customers::create,
+    v1::customers::get,
+    v1::customers::update,
+    v1::customers::delete,
     v1::subjects::list,
     v1::subjects::upsert,
     v1::subjects::get,
@@ -43,12 +48,15 @@ use utoipa::OpenApi;
     v1::about::swagger,
 ), components(schemas(
     // What parameters and problems alone refer to is not found by itself.
+    v1::customers::CustomerExpand,
+    v1::customers::CustomerOrderBy,
     v1::filters::FilterIdExact,
     v1::filters::FilterString,
     v1::filters::FilterTime,
     v1::features::FeatureOrderBy,
     v1::meter_query::WindowSize,
     v1::meters::MeterOrderBy,
+    v1::wire::IdOrKey,
     v1::wire::PositionText,
     v1::wire::SortOrder,
     v1::wire::UlidText,
@@ -66,6 +74,9 @@ pub struct Document;
 
 /// What may be null: schema and property.
 pub const NULLABLE: &[(&str, &str)] = &[
+    ("Customer", "metadata"),
+    ("CustomerCreate", "metadata"),
+    ("CustomerReplaceUpdate", "metadata"),
     ("Event", "data"),
     ("Event", "datacontenttype"),
     ("Event", "dataschema"),

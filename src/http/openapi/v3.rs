@@ -6,6 +6,11 @@ use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 #[openapi(paths(
+    v3::customers::list,
+    v3::customers::create,
+    v3::customers::get,
+    v3::customers::upsert,
+    v3::customers::delete,
     v3::events::list,
     v3::ingest::ingest,
     v3::meters::list,
@@ -22,6 +27,7 @@ use utoipa::OpenApi;
 ), components(schemas(
     // What parameters and problems alone refer to is not found by itself.
     crate::http::times::DateTime,
+    v3::customers::ListCustomersParamsFilter,
     v3::events::CursorPaginationQueryPage,
     v3::events::ListEventsParamsFilter,
     v3::features::ListFeatureParamsFilter,

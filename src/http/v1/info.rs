@@ -2,6 +2,7 @@
 //!
 //! 200 · 404 nothing is known under this id.
 
+use super::wire::CurrencyCode;
 use crate::domain::metering::progress::ProgressSnapshot;
 use crate::domain::time::Instant;
 use crate::http::contract::Params;
@@ -54,10 +55,6 @@ pub struct Currency {
     /// May be empty.
     symbol: String,
 }
-
-#[derive(Serialize, ToSchema)]
-#[schema(value_type = String, min_length = 3, max_length = 3, pattern = "^[A-Z]{3}$")]
-pub struct CurrencyCode(String);
 
 impl From<iso_currency::Currency> for Currency {
     fn from(currency: iso_currency::Currency) -> Self {

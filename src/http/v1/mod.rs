@@ -4,6 +4,8 @@ pub mod about;
 pub mod audit;
 pub mod conflicts;
 pub mod corrections;
+pub mod customer_wire;
+pub mod customers;
 pub mod debug;
 mod event_wire;
 pub mod events;
@@ -45,6 +47,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(resource("/api/v1/info/progress/{id}").route(get().to(info::progress)))
         .configure(of_meters)
         .configure(of_features)
+        .configure(of_customers)
         .configure(of_subjects);
 }
 
@@ -76,6 +79,17 @@ fn of_features(config: &mut ServiceConfig) {
             resource("/api/v1/features/{featureId}")
                 .route(get().to(features::get))
                 .route(delete().to(features::delete)),
+        );
+}
+
+fn of_customers(config: &mut ServiceConfig) {
+    config
+        .service(resource("/api/v1/customers").route(get().to(customers::list)).route(post().to(customers::create)))
+        .service(
+            resource("/api/v1/customers/{customerIdOrKey}")
+                .route(get().to(customers::get))
+                .route(put().to(customers::update))
+                .route(delete().to(customers::delete)),
         );
 }
 

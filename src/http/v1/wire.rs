@@ -2,8 +2,11 @@
 
 use crate::domain::position::{NotAPosition, Position};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AnyOfBuilder, Schema};
+use utoipa::openapi::{ObjectBuilder, RefOr, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Free texts by name, the client's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -18,6 +21,30 @@ pub struct Annotations(pub serde_json::Map<String, serde_json::Value>);
 pub enum SortOrder {
     Asc,
     Desc,
+}
+
+/// ISO 4217.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(value_type = String, min_length = 3, max_length = 3, pattern = "^[A-Z]{3}$")]
+pub struct CurrencyCode(pub String);
+
+/// The id of an entity or a key that its owner chose.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct IdOrKey(pub String);
+
+impl PartialSchema for IdOrKey {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let id = text().pattern(Some("^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"));
+        let key = text().min_length(Some(1)).max_length(Some(256));
+        RefOr::T(Schema::AnyOf(AnyOfBuilder::new().item(id).item(key).build()))
+    }
+}
+
+impl ToSchema for IdOrKey {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("ULIDOrExternalKey")
+    }
 }
 
 /// A ULID as a client wrote it: ids are looked up by these very letters.

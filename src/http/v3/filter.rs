@@ -4,6 +4,7 @@
 //! a list can be filtered by is its own: it says the fields and their kinds, and gets conditions of the domain.
 
 use super::refused_by;
+use crate::domain::customer::query::FieldFilter;
 use crate::domain::metering::query::{Pattern, TextFilter};
 use crate::domain::metering::time_filter::TimeFilter;
 use crate::domain::time::Instant;
@@ -127,6 +128,16 @@ impl Filters {
             Condition::Time(_) => None,
         });
         all.collect()
+    }
+
+    /// The conditions on a text that a row need not have.
+    pub fn fields(&self, field: &str) -> Vec<FieldFilter> {
+        let asked = |condition: &Condition| match condition {
+            Condition::Text(filter) => Some(FieldFilter::Text(filter.clone())),
+            Condition::Exists(wanted) => Some(FieldFilter::Exists(*wanted)),
+            Condition::Time(_) => None,
+        };
+        self.on(field).filter_map(asked).collect()
     }
 
     /// The conditions on an instant.

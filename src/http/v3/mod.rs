@@ -3,13 +3,15 @@
 //! The services are those of v1, and so is how they tell what they refuse: on v3 paths, too, that comes in the dialect
 //! of v1, as clients know it. What is wrong with a parameter or a body is told in v3's own.
 
+mod customer_wire;
+pub mod customers;
 mod documents;
 mod event_wire;
 pub mod events;
 mod feature_wire;
 pub mod features;
 pub mod field_filters;
-mod filter;
+pub mod filter;
 pub mod ingest;
 mod labels;
 pub mod meter_query;
@@ -43,8 +45,24 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route(patch().to(features::update))
                 .route(delete().to(features::delete)),
         )
+        .configure(of_customers)
         .service(resource("/api/v3/openapi.json").route(get().to(documents::json)))
         .service(resource("/api/v3/openapi.yaml").route(get().to(documents::yaml)));
+}
+
+fn of_customers(config: &mut ServiceConfig) {
+    config
+        .service(
+            resource("/api/v3/openmeter/customers")
+                .route(get().to(customers::list))
+                .route(post().to(customers::create)),
+        )
+        .service(
+            resource("/api/v3/openmeter/customers/{customerId}")
+                .route(get().to(customers::get))
+                .route(put().to(customers::upsert))
+                .route(delete().to(customers::delete)),
+        );
 }
 
 /// 400: a query parameter that breaks a rule without a name.

@@ -2,6 +2,7 @@
 
 use super::refused;
 use crate::http::problem::Problem;
+use crate::services::page::PageAsk;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Schema;
@@ -35,14 +36,28 @@ impl Page {
         Ok(Self { size, number: number.ok_or_else(|| refused("page", "number must be 1 or more"))? })
     }
 
+    /// Which rows are on this page.
+    pub fn ask(self) -> PageAsk {
+        let rows = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        match self.size {
+            0 => PageAsk::ALL,
+            size => PageAsk { offset: rows((self.number - 1).saturating_mul(size)), limit: rows(size) },
+        }
+    }
+
+    /// Where this page of so many rows stands.
+    pub fn meta(self, total: u64) -> PaginatedMeta {
+        PaginatedMeta { page: PageMeta { number: self.number, size: self.size, total } }
+    }
+
     /// What is on this page, and where it stands.
     pub fn cut<T>(self, mut rows: Vec<T>) -> (Vec<T>, PaginatedMeta) {
-        let total = rows.len();
+        let meta = self.meta(rows.len() as u64);
         if self.size > 0 {
-            rows.drain(..total.min((self.number - 1).saturating_mul(self.size)));
+            rows.drain(..rows.len().min((self.number - 1).saturating_mul(self.size)));
             rows.truncate(self.size);
         }
-        (rows, PaginatedMeta { page: PageMeta { number: self.number, size: self.size, total } })
+        (rows, meta)
     }
 }
 
@@ -59,7 +74,7 @@ struct PageMeta {
     size: usize,
     /// Rows on all pages.
     #[schema(schema_with = number)]
-    total: usize,
+    total: u64,
 }
 
 /// A number, as the published contract has it; it is always a whole one.
@@ -92,7 +107,7 @@ mod tests {
             let mut seen: Vec<usize> = Vec::new();
             for number in 1.. {
                 let (part, meta) = page(size, number).unwrap().cut(all.clone());
-                prop_assert_eq!(meta.page.total, rows);
+                prop_assert_eq!(meta.page.total, rows as u64);
                 seen.extend(&part);
                 if part.is_empty() || size == 0 {
                     break;

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 pub struct SortQuery(pub String);
 
 /// The order that is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sort<F> {
     pub by: F,
     pub descending: bool,
