@@ -23,7 +23,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Bytes of records that are read anew at once.
-const BATCH_BYTES_MAX: usize = 4 << 20;
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Meters of one event type whose past is read together, and the stretch of offsets that comes next.
 struct Task {
@@ -222,19 +222,19 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Stored events, made a batch again that only the meters of a task measure: one code computes rows, whether the
+/// Stored events, made a batch again that only some meters measure: one code computes rows, whether the
 /// events come by the line or from the past.
-struct PastEvents {
+pub struct PastEvents {
     catalog: Arc<Catalog>,
     partition: u32,
-    bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     events: Vec<Event>,
     measures: Vec<Measure>,
     texts: Vec<u8>,
 }
 
 impl PastEvents {
-    fn of(meters: &[Arc<Meter>], key: &HashKey, partition: u32) -> Self {
+    pub fn of(meters: &[Arc<Meter>], key: &HashKey, partition: u32) -> Self {
         let mut catalog = Catalog::empty(*key);
         for meter in meters {
             let live = Control::MeterLive(meter.clone());
@@ -244,7 +244,7 @@ impl PastEvents {
         Self { catalog, partition, bytes: Vec::new(), events: Vec::new(), measures: Vec::new(), texts: Vec::new() }
     }
 
-    fn push(&mut self, stored: &Stored<'_>, view: &EventView<'_>) {
+    pub fn push(&mut self, stored: &Stored<'_>, view: &EventView<'_>) {
         let (start, event) = (self.bytes.len() as u32, self.events.len() as u32);
         encode_event(view, &mut self.bytes);
         let (at, position, accepted_at) = (stored.at, stored.position, stored.accepted_at);
@@ -263,7 +263,7 @@ impl PastEvents {
     }
 
     /// The batch so far. Its range is empty: it stands for no stretch of the log.
-    fn take(&mut self) -> Batch {
+    pub fn take(&mut self) -> Batch {
         let mut chunk = Chunk::new(Bytes::from(std::mem::take(&mut self.bytes)), self.catalog.clone());
         chunk.events = std::mem::take(&mut self.events);
         chunk.measures = std::mem::take(&mut self.measures);

@@ -5,7 +5,7 @@ use super::files::Kept;
 use crate::domain::position::{Frontier, Position};
 use crate::domain::time::Instant;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use ulid::Ulid;
 
@@ -33,6 +33,9 @@ pub struct Ledger {
     pub minutes_from: i64,
     /// Raw events that retention removed.
     pub removed: Option<Times>,
+    /// Voided events of which the runs know nothing any more.
+    #[serde(default)]
+    pub healed: BTreeSet<Position>,
 }
 
 impl Default for Ledger {
@@ -48,6 +51,7 @@ impl Default for Ledger {
             work: Work::default(),
             minutes_from: i64::MIN,
             removed: None,
+            healed: BTreeSet::new(),
         }
     }
 }

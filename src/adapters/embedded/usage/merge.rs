@@ -5,11 +5,13 @@ use super::blocks::BlockFile;
 use super::engine::Engine;
 use super::files::{self, FileKind, Kept};
 use super::ledger::Work;
-use super::rollup::{Retain, Run, RunStats};
+use super::rollup::{Days, Retain, Run, RunStats};
 use super::seal::NewRun;
 use super::version::Version;
 use crate::domain::fault::Fault;
 use crate::domain::metering::plan::DAY;
+use crate::domain::position::Position;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Runs below this size are all of one class, in bytes: opening and asking them costs more than their rows.
@@ -18,6 +20,20 @@ const SMALLEST_CLASS_BYTES: u64 = 64 << 10;
 /// Neighbouring files to be merged.
 type Files = Vec<Arc<Kept<BlockFile>>>;
 type Runs = Vec<Arc<Kept<Run>>>;
+
+/// What runs were merged to.
+pub struct Merged {
+    run: NewRun,
+    stats: RunStats,
+    minutes_from: i64,
+}
+
+/// Rows that were derived again, and the voided events that they know nothing of.
+#[derive(Default)]
+pub struct Healed {
+    pub rows: Option<NewRun>,
+    pub events: BTreeSet<Position>,
+}
 
 impl Engine {
     /// One step of whatever is due; the bytes that were written, or `None` when nothing is due.
@@ -70,44 +86,47 @@ impl Engine {
 
     /// Merges (or, when it is one, rewrites) runs: without old minutes and without rows that nobody reads.
     fn merge_runs(&self, runs: &[Arc<Kept<Run>>]) -> Result<u64, Fault> {
+        let merged = self.merge_without(runs, &Days::new())?;
+        self.swap_runs(runs, &merged, &Healed::default())?;
+        Ok(merged.stats.bytes)
+    }
+
+    /// Writes what runs are merged to, without the rows of some days.
+    pub fn merge_without(&self, runs: &[Arc<Kept<Run>>], without: &Days) -> Result<Merged, Fault> {
         let ledger = self.ledger();
         let minutes_from = ledger.minutes_from.max(self.minute_floor());
         let rowless = |version: u128| ledger.meters.get(&ulid::Ulid(version)).is_some_and(|state| state.rowless());
-        let retain = Retain { minutes_from, meter: &|version| !rowless(version) };
+        let retain = Retain { minutes_from, meter: &|version| !rowless(version), without };
         let name = self.new_name(FileKind::Run);
         let sources: Vec<Arc<Run>> = runs.iter().map(|run| run.shared()).collect();
         let stats = Run::merge(&*self.disk, &files::path(&name), &sources, &retain, &ledger.durable)?;
-        let merged = self.new_run(name, minutes_from)?;
-        self.swap_runs(runs, &merged, &stats, minutes_from)?;
-        Ok(stats.bytes)
+        Ok(Merged { run: self.new_run(name, minutes_from)?, stats, minutes_from })
     }
 
-    fn swap_runs(
-        &self,
-        old: &[Arc<Kept<Run>>],
-        new: &NewRun,
-        stats: &RunStats,
-        minutes_from: i64,
-    ) -> Result<(), Fault> {
+    /// Puts what runs were merged to in their place, with the rows that were healed.
+    pub fn swap_runs(&self, old: &[Arc<Kept<Run>>], merged: &Merged, healed: &Healed) -> Result<(), Fault> {
+        let Merged { run: new, stats, minutes_from } = merged;
         let empty = stats.day_rows == 0;
         let is_old = |name: &str| old.iter().any(|run| run.name == name);
-        let listed = || (!empty).then_some(new);
+        let listed = || (!empty).then_some(new).into_iter().chain(&healed.rows);
         self.commit(
             |ledger| {
                 ledger.runs.retain(|entry| !is_old(&entry.name));
                 ledger.runs.extend(listed().map(|new| new.entry.clone()));
                 if stats.minutes_dropped {
-                    ledger.minutes_from = minutes_from;
+                    ledger.minutes_from = *minutes_from;
                 }
+                ledger.healed.extend(&healed.events);
                 count_merge(&mut ledger.work, stats);
             },
             |_| {},
             |version| {
                 Arc::make_mut(&mut version.runs).retain(|run| !is_old(&run.name));
-                version.add_run(listed());
+                listed().for_each(|new| version.add_run(Some(new)));
                 if stats.minutes_dropped {
-                    version.minutes_from = minutes_from;
+                    version.minutes_from = *minutes_from;
                 }
+                Arc::make_mut(&mut version.voids).heal(&healed.events);
             },
         )?;
         old.iter().for_each(|run| run.retire());

@@ -16,6 +16,7 @@ mod cut;
 mod engine;
 mod files;
 mod fold;
+mod heal;
 mod ledger;
 pub mod list;
 mod merge;

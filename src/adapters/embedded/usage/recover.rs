@@ -29,6 +29,7 @@ pub fn recover(disk: &Arc<dyn Disk>, settings: &Settings) -> Result<Found, Fault
     let mut version = Version::empty();
     version.applied = ledger.durable.clone();
     learn_controls(&mut version, controls);
+    Arc::make_mut(&mut version.voids).heal(&ledger.healed);
     take_states(&mut version, &ledger)?;
     open_files(&mut version, disk, &ledger, &cache)?;
     version.counters = ledger.counters;

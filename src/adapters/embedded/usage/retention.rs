@@ -16,11 +16,13 @@ use std::sync::Arc;
 const DAY_NS: i64 = 24 * 60 * MINUTE_NS;
 
 impl Engine {
-    /// Removes the oldest event file when nothing needs it any more. True when one was removed.
+    /// Removes the oldest event file when nothing needs it any more; or heals what still does. True when something was
+    /// done.
     pub fn remove_old_events(&self, version: &Version) -> Result<bool, Fault> {
         let Some(limit) = self.raw_limit(version) else { return Ok(false) };
-        let Some(file) = version.files.iter().find(|file| old(file, limit) && self.unneeded(version, file)) else {
-            return Ok(false);
+        let mut removable = version.files.iter().filter(|file| old(file, limit) && self.unneeded(version, file));
+        let Some(file) = removable.clone().find(|file| !heals_from(version, file)) else {
+            return removable.next().map_or(Ok(false), |file| self.heal(file));
         };
         let remove = |name: &str| file.name == name;
         let times = file.summary().times;
@@ -55,15 +57,11 @@ impl Engine {
         newest.nanos().checked_sub(i64::from(days).checked_mul(DAY_NS)?).map(Instant::from_nanos)
     }
 
-    /// True when the log has let go of what the file holds, no backfill wants to read it, and no stale rows are to be
-    /// derived from it.
+    /// True when the log has let go of what the file holds, and no backfill wants to read it.
     fn unneeded(&self, version: &Version, file: &BlockFile) -> bool {
         let range = file.summary().range;
         let released = lock(&self.released).next(range.partition) >= range.to;
-        let derives = |void: &Void| {
-            file.summary().times.is_some_and(|(first, last)| Times { first, last }.overlaps(&day_of(void.time)))
-        };
-        released && !version.voids.stale().any(derives) && !version.states.values().any(|state| self.needs(state, file))
+        released && !version.states.values().any(|state| self.needs(state, file))
     }
 
     /// True when the meter's past is not counted beyond this file.
@@ -72,6 +70,18 @@ impl Engine {
         let missing = state.missing(range.partition, u64::MAX);
         !state.rowless() && !missing.is_empty() && missing.start < range.to && range.from < missing.end
     }
+}
+
+/// True when stale rows are derived from the file.
+fn heals_from(version: &Version, file: &BlockFile) -> bool {
+    version.voids.stale().any(|void| derives_from(version, void, file))
+}
+
+/// Whether the rows that a void made stale are derived from the file, as long as all of them can be.
+pub fn derives_from(version: &Version, void: &Void, file: &BlockFile) -> bool {
+    let day = day_of(void.time);
+    let has = file.summary().times.is_some_and(|(first, last)| Times { first, last }.overlaps(&day));
+    has && !version.removed.is_some_and(|gone| gone.overlaps(&day))
 }
 
 fn old(file: &Arc<Kept<BlockFile>>, limit: Instant) -> bool {

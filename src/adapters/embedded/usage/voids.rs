@@ -11,7 +11,8 @@
 //!   rows in memory, in runs, of merges and of backfills alike, whenever they were made: it is decided when rows are
 //!   read. For a day with one void, an answer reads 23 hour cells, 59 minute cells and the raw events of one minute,
 //!   all of one subject.
-//! - **Retention** keeps the raw events that stale cells are read from.
+//! - **Healing**: what stale cells are read from, retention would remove. Before it does, the rows of the subject's
+//!   whole day are derived again without the voided event ([`super::heal`]), and read again from then on.
 
 use super::version::Version;
 use crate::domain::metering::Meter;
@@ -32,12 +33,21 @@ pub struct Voids(BTreeMap<Position, Entry>);
 struct Entry {
     by: Position,
     void: Arc<Void>,
+    /// Rows are right again.
+    is_healed: bool,
 }
 
 impl Voids {
     /// Takes up a void; the first of an event counts.
     pub fn learn(&mut self, by: Position, void: &Arc<Void>) {
-        self.0.entry(void.position).or_insert_with(|| Entry { by, void: void.clone() });
+        self.0.entry(void.position).or_insert_with(|| Entry { by, void: void.clone(), is_healed: false });
+    }
+
+    /// Rows are right again for these events.
+    pub fn heal(&mut self, events: &BTreeSet<Position>) {
+        for event in events {
+            self.0.entry(*event).and_modify(|entry| entry.is_healed = true);
+        }
     }
 
     /// Those whose records lie below a frontier.
@@ -61,7 +71,7 @@ impl Voids {
 
     /// Voids whose rows are not right.
     pub fn stale(&self) -> impl Iterator<Item = &Void> + '_ {
-        self.0.values().map(|entry| &*entry.void)
+        self.0.values().filter(|entry| !entry.is_healed).map(|entry| &*entry.void)
     }
 
     /// True when an event that this meter may have counted was voided.
@@ -74,7 +84,7 @@ pub fn is_read_by(void: &Void, meter: &Meter) -> bool {
     (&void.namespace, &void.event_type) == (&meter.namespace, &meter.event_type)
 }
 
-/// The UTC day of an instant, in nanoseconds.
+/// The UTC day of an instant, in nanoseconds: what is healed at once.
 pub fn day_of(at: Instant) -> Range<i64> {
     let day = at.minute().div_euclid(DAY) * DAY;
     day.saturating_mul(MINUTE_NS)..(day + DAY).saturating_mul(MINUTE_NS)

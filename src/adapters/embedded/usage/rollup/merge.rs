@@ -96,8 +96,11 @@ impl Merge<'_> {
         let mut meeting = Meeting::default();
         while let Some((key, keep)) = self.next_series(inputs.iter().map(|input| &input.series)) {
             meeting.members.clear();
+            let mut without: &[Minutes] = &[];
             for (number, input) in inputs.iter_mut().enumerate() {
-                let Some((own, _)) = input.series.at().filter(|(_, series)| series.key() == key) else { continue };
+                let Some((own, series)) = input.series.at().filter(|(_, series)| series.key() == key) else { continue };
+                let days = self.retain.without.get(&series.meter()).and_then(|days| days.get(series.subject()));
+                without = days.map_or(&[], Vec::as_slice);
                 if keep {
                     input.rows.seek(RowKey { ordinal: own, bucket: from })?;
                     meeting.members.push((number, own));
@@ -105,7 +108,8 @@ impl Merge<'_> {
                 input.series.advance()?;
             }
             if keep {
-                meeting.merge(&mut inputs, ordinal, sink)?;
+                let is_kept = |bucket: i64| !without.iter().any(|days| days.contains(&(bucket * level.unit())));
+                meeting.merge(&mut inputs, ordinal, &is_kept, sink)?;
                 ordinal += 1;
             }
         }
@@ -144,9 +148,16 @@ struct Meeting {
 
 impl Meeting {
     /// Writes the rows of the series, bucket by bucket.
-    fn merge(&mut self, inputs: &mut [Input<'_>], ordinal: u64, sink: &mut RowSink<'_, '_>) -> Result<(), Fault> {
+    fn merge(
+        &mut self,
+        inputs: &mut [Input<'_>],
+        ordinal: u64,
+        is_kept: &dyn Fn(i64) -> bool,
+        sink: &mut RowSink<'_, '_>,
+    ) -> Result<(), Fault> {
         let Self { members, bytes } = self;
         while let Some((bucket, alone)) = least_bucket(inputs, members) {
+            let is_kept = is_kept(bucket);
             let key = RowKey { ordinal, bucket };
             let mut merged: Option<(i64, Cell)> = None;
             for (number, own) in members.iter() {
@@ -154,7 +165,9 @@ impl Meeting {
                 if rows.bucket_of(*own) != Some(bucket) {
                     continue;
                 }
-                if alone {
+                if !is_kept {
+                    // Only passed over.
+                } else if alone {
                     sink.push(key, rows.cell_bytes())?;
                 } else {
                     let (minute, cell) = rows.cell()?;

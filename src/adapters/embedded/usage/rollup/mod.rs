@@ -32,6 +32,7 @@ pub use run::Run;
 
 use crate::domain::metering::Cell;
 use crate::domain::metering::plan::Minutes;
+use std::collections::BTreeMap;
 
 /// (meter version, subject, group values), with its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +73,15 @@ pub struct RunStats {
     pub minutes_dropped: bool,
 }
 
+/// Whole days of subjects, as stretches of minutes: by meter version and subject.
+pub type Days = BTreeMap<u128, BTreeMap<Vec<u8>, Vec<Minutes>>>;
+
 /// What a merge leaves out.
 pub struct Retain<'a> {
     /// Minute rows below this minute are not kept.
     pub minutes_from: i64,
     /// Rows of meter versions for which this is false are not kept.
     pub meter: &'a (dyn Fn(u128) -> bool + Sync),
+    /// Rows of these days are not kept. Their series stay.
+    pub without: &'a Days,
 }

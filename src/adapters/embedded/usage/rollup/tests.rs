@@ -256,8 +256,10 @@ impl Scene {
     }
 }
 
+static NOTHING: Days = Days::new();
+
 fn keep_all() -> Retain<'static> {
-    Retain { minutes_from: i64::MIN, meter: &|_| true }
+    Retain { minutes_from: i64::MIN, meter: &|_| true, without: &NOTHING }
 }
 
 /// Cuts a list into parts of random length.
@@ -293,7 +295,7 @@ fn rows_however_batched_sealed_and_merged_are_those_of_a_naive_map() {
             let start = dice.below(runs.len() as u64) as usize;
             let some: Vec<Arc<Run>> = runs.drain(start..).collect();
             let minutes_from = if dice.one_in(2) { i64::MIN } else { START + dice.below(minutes) as i64 };
-            let merged = scene.merge(&some, &Retain { minutes_from, meter: &|meter| meter != gone });
+            let merged = scene.merge(&some, &Retain { minutes_from, meter: &|meter| meter != gone, without: &NOTHING });
             floor = floor.max(merged.minute_floor().unwrap_or(i64::MIN));
             dropped += u64::from(merged.minute_floor().is_some());
             removed += u64::from(!merged.has(gone).unwrap() && some.iter().any(|run| run.has(gone).unwrap()));
@@ -586,6 +588,6 @@ fn one_subjects_month_reads_a_few_blocks() {
 fn a_merge_of_nothing_that_is_kept_is_an_empty_run() {
     let mut scene = Scene::new(10);
     let run = large_run(&mut scene, 10, 100);
-    let merged = scene.merge(&[run], &Retain { minutes_from: i64::MIN, meter: &|_| false });
+    let merged = scene.merge(&[run], &Retain { minutes_from: i64::MIN, meter: &|_| false, without: &NOTHING });
     assert_eq!((merged.stats().series, read_all(&merged).unwrap(), merged.minute_floor()), (0, 0, None));
 }
