@@ -7,8 +7,8 @@ use super::contract::Dialect;
 use super::problem::Problem;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse};
@@ -45,8 +45,9 @@ pub async fn around(
         request.into_response(problem.response(&id, dialect))
     } else {
         let span = tracing::debug_span!("request", id);
-        let response = next.call(request).instrument(span).await?.map_into_boxed_body();
-        with_instance(response, &id)
+        let answer = next.call(request).instrument(span);
+        let response = if method == Method::GET { answer.await } else { to_the_end(answer).await };
+        with_instance(response?.map_into_boxed_body(), &id)
     };
     response.headers_mut().insert(POWERED_BY, HeaderValue::from_static("weir"));
 
@@ -55,6 +56,16 @@ pub async fn around(
     state.stats.answered(method.as_str(), route.as_deref(), response.status().as_u16(), took);
     log(&response, &id, route.as_deref(), took.as_micros() as u64);
     Ok(response)
+}
+
+/// A client that goes away takes its request along. What may write goes on all the same: after a commit there is always
+/// something left to do, such as to make trackers forget.
+async fn to_the_end<T: 'static>(answer: impl Future<Output = T> + 'static) -> T {
+    match actix_web::rt::spawn(answer).await {
+        Ok(answered) => answered,
+        // Nobody aborts it, so it panicked: here as it would have without the task.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 fn log(response: &ServiceResponse, id: &str, route: Option<&str>, took_us: u64) {

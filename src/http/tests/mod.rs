@@ -7,6 +7,7 @@ mod corrections;
 mod events;
 mod events_v2;
 mod features;
+mod gone_clients;
 mod info;
 mod meters;
 mod operators;
