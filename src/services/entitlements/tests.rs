@@ -80,7 +80,12 @@ fn show_grant(shown: &ShownGrant) -> Kept {
 /// A scene with the customer `acme`, whose subjects are `acme-eu` and `acme-us`, the metered feature `tokens` and the
 /// plain one `seats`.
 async fn scene() -> Case {
-    let scene = Case(Scene::open().await);
+    filled(Scene::closed().await).await
+}
+
+async fn filled(scene: Scene) -> Case {
+    scene.start(vec![]).await.unwrap();
+    let scene = Case(scene);
     scene.records.meters.create(&caller(), meter_draft("seconds"), &[], show_meter).await.unwrap();
     scene.feature("tokens", Some("seconds")).await;
     scene.feature("seats", None).await;

@@ -1,12 +1,10 @@
 use super::*;
 use crate::services::testing::World;
+use crate::services::testing::proxy::Proxy;
 use crate::store::meters;
 use crate::store::tests::{attached, count, fresh, meter, one, settings};
 use crate::store::{Database, Settings};
 use futures::future::join_all;
-use proxy::Proxy;
-
-mod proxy;
 
 /// A database, a line and the writes between them.
 struct Scene {

@@ -124,8 +124,9 @@ async fn a_list_has_what_every_filter_accepts() {
     let all = GrantsQuery::default;
     let sorted = |order, descending| GrantsQuery { order, descending, ..all() };
     let seats = Ulid::from(3).to_string();
+    type Row<'a> = (GrantsQuery, Option<&'a [Ulid]>, &'a [u128]);
     #[rustfmt::skip]
-    let table: Vec<(GrantsQuery, Option<&[Ulid]>, &[u128])> = vec![
+    let table: Vec<Row<'_>> = vec![
         (all(),                                                          None, &[2, 3, 1]),
         (sorted(GrantOrder::EffectiveAt, true),                          None, &[1, 3, 2]),
         (sorted(GrantOrder::CreatedAt, false),                           None, &[1, 3, 2]),

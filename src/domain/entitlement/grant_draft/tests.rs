@@ -113,8 +113,9 @@ fn a_reset_lies_between_the_last_one_and_now_and_within_the_period() {
     };
     let first = Reset { at: at("05-10"), anchor: None, preserve_overage: false };
     let draft = |when: Option<&str>| ResetDraft { effective_at: when.map(at), ..ResetDraft::default() };
+    type Row<'a> = (&'a [Reset], Option<&'a str>, Result<&'a str, &'a str>);
     #[rustfmt::skip]
-    let table: [(&[Reset], Option<&str>, Result<&str, &str>); 8] = [
+    let table: [Row<'_>; 8] = [
         (&[],      None,                        Ok("05-20 10:30")),
         (&[],      Some("05-20 10:30:45.1"),    Ok("05-20 10:30")),
         (&[],      Some("05-01"),               Ok("05-01")), // on the boundary itself

@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::domain::entitlement::grant::{Expiration, ExpirationUnit};
-use crate::services::testing::records::keyed;
+use crate::services::meters;
+use crate::services::testing::World;
+use crate::services::testing::proxy::Proxy;
+use crate::services::testing::records::{NOW, keyed};
+use crate::store::tests::{attached, settings};
 
 #[tokio::test]
 async fn a_grant_is_kept_to_the_last_digit() {
@@ -106,4 +110,36 @@ async fn a_repeated_grant_void_or_reset_with_its_key_applies_once() {
     assert_eq!(scene.count("usage_resets").await, 1);
     let make = async || entitlements.create(&keyed("create"), ACME, boolean("seats"), show).await;
     assert_eq!(make().await.unwrap().kept, make().await.unwrap().kept);
+}
+
+#[tokio::test]
+async fn a_write_of_unknown_outcome_is_forgotten_and_applies_once() {
+    let settings = settings();
+    attached(&settings).migrate().await.unwrap();
+    let config = settings.endpoint().unwrap().unwrap();
+    let proxy = Proxy::start(&config).await;
+    let database = Database::new(&settings);
+    database.attach(proxy.endpoint(&config)).unwrap();
+    let world = World::new(NOW);
+    let scene = filled(Scene::over(world, database, meters::Settings::default())).await;
+    let entitlements = &scene.records.entitlements;
+    let id = scene.create(metered("tokens")).await;
+    scene.pass_seconds(60);
+    scene.forgotten();
+    let give = async || {
+        let later = GrantDraft { effective_at: at("2025-03-01T12:01:00Z"), ..grant("5") };
+        entitlements.create_grant(&keyed("grant"), Which::Id(&id), later, show_grant).await
+    };
+    let reset = async || entitlements.reset(&keyed("reset"), Which::Id(&id), ResetDraft::default(), nothing()).await;
+    let told = vec![format!("customer {}", scene.get(&id).await.customer.id)];
+    proxy.swallow_the_answer_to_the_next_commit();
+    let unknown = reset().await.unwrap_err();
+    assert!(matches!(unknown, EntitlementError::Write(WriteError::Unknown(_))), "{unknown}");
+    assert_eq!(scene.forgotten(), told);
+    proxy.swallow_the_answer_to_the_next_commit();
+    let unknown = give().await.unwrap_err();
+    assert!(matches!(unknown, EntitlementError::Write(WriteError::Unknown(_))), "{unknown}");
+    assert_eq!(scene.forgotten(), told);
+    assert!(reset().await.unwrap().replayed && give().await.unwrap().replayed);
+    assert_eq!((scene.count("grants").await, scene.count("usage_resets").await), (1, 1));
 }

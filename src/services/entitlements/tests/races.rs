@@ -65,7 +65,14 @@ async fn a_customer_is_never_deleted_under_a_new_entitlement() {
         let owner = Owner::Customer(&key);
         let create = scene.records.entitlements.create(&me, owner, boolean("seats"), show);
         let delete = scene.records.customers.delete(&me, &key, nothing());
-        let (created, deleted) = join(create, delete).await;
+        // Each of the two begins first in half of the rounds.
+        let (created, deleted) = match round % 2 {
+            0 => join(create, delete).await,
+            _ => {
+                let (deleted, created) = join(delete, create).await;
+                (created, deleted)
+            }
+        };
         assert!(created.is_ok() != deleted.is_ok(), "{created:?} {deleted:?}");
         let query = EntitlementsQuery { customer_ids: vec![customer.id.to_string()], ..EntitlementsQuery::default() };
         let active = scene.records.entitlements.list("default", query, true, PageAsk::ALL).await.unwrap();
