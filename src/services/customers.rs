@@ -305,3 +305,6 @@ fn shown(customer: &Customer) -> String {
     };
     serde_json::to_string(&shown).expect("texts by name are JSON")
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 mod audit;
 mod by_customer;
+mod customers;
 mod corrections;
 mod events;
 mod events_v2;
@@ -13,6 +14,7 @@ mod meters;
 mod operators;
 mod query;
 mod subjects;
+mod v3_customers;
 mod v3_events;
 mod v3_features;
 mod v3_meters;
