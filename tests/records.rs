@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use support::client::{Answer, Client};
+use support::client::{Answer, Client, encode};
 use support::model::Query;
 use support::postgres::{block_on, database, end_left_behind, open_folder};
 use support::process::{Process, Start};
@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Events in one request.
 const BATCH: u64 = 20;
 const JSON: &str = "application/json";
+/// A customer's id.
+const NOBODY: &str = "01JN8T4Q6Z0000000000000CVS";
 
 fn event(serial: u64) -> String {
     format!(
@@ -161,6 +163,14 @@ fn assert_records_are_away(client: &Client, meter_id: &str) {
         asked.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     };
     let v3 = format!("/api/v3/openmeter/meters/{meter_id}");
+    let of_customer = format!("/api/v1/meters/sum/query?filterCustomerId={NOBODY}");
+    let by_customer = json!({"filterCustomerId": [NOBODY]}).to_string();
+    let query_v3 = format!("{v3}/query");
+    let by_customer_v3 = json!({"filters": {"dimensions": {"customer_id": {"eq": NOBODY}}}}).to_string();
+    let events_of = format!("/api/v1/events?customerId={NOBODY}");
+    let filter = json!({"customerId": {"$in": [NOBODY]}}).to_string();
+    let events_of_v2 = format!("/api/v2/events?filter={}", encode(&filter));
+    let events_of_v3 = format!("/api/v3/openmeter/events?filter[customer_id]={NOBODY}");
     #[rustfmt::skip]
     let table = [
         ("GET",    "/api/v1/meters",            ""),
@@ -178,6 +188,12 @@ fn assert_records_are_away(client: &Client, meter_id: &str) {
         ("GET",    v3.as_str(),                 ""),
         ("PUT",    v3.as_str(),                 r#"{"name":"Changed"}"#),
         ("DELETE", v3.as_str(),                 ""),
+        ("GET",    of_customer.as_str(),        ""),
+        ("POST",   "/api/v1/meters/sum/query",  by_customer.as_str()),
+        ("POST",   query_v3.as_str(),           by_customer_v3.as_str()),
+        ("GET",    events_of.as_str(),          ""),
+        ("GET",    events_of_v2.as_str(),       ""),
+        ("GET",    events_of_v3.as_str(),       ""),
     ];
     for (method, path, body) in table {
         let answer = ask(method, path, body);
@@ -195,7 +211,9 @@ fn assert_usage_goes_on(client: &Client, meter_id: &str, acknowledged: &AtomicU6
     assert!(counted >= before, "{counted} of {before} acknowledged events are counted");
     assert_eq!(get(client, "/api/v1/meters/sum/subjects").as_array().expect("a list").len(), 7);
     assert_eq!(get(client, "/api/v1/meters/sum/group-by/region/values"), json!(["eu", "us"]));
-    assert_eq!(get(client, "/api/v1/events?limit=5").as_array().expect("a list").len(), 5);
+    let listed = client.get("/api/v1/events?limit=5").expect("weir runs");
+    assert_eq!((listed.status, listed.json().as_array().expect("a list").len()), (200, 5));
+    assert_eq!(listed.headers["x-weir-customers"], "unknown");
     assert_eq!(get(client, "/api/v3/openmeter/events?page[size]=5")["data"].as_array().expect("a list").len(), 5);
     let by_region = json!({"group_by_dimensions": ["region"]});
     let rows = post(client, &format!("/api/v3/openmeter/meters/{meter_id}/query"), &by_region);

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use support::ask::{self, WAYS, Way};
 use support::client::Client;
 use support::clock::ManualClock;
+use support::customers::{self, ATTEMPTS, Attempt, Customer};
 use support::lists::{self, List};
 use support::model::{self, Event, Meter};
 use support::stream::{self, Stream};
+use support::voids::{self, ENDINGS, Ending};
 use weir::app::{Settings, Weir};
 
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -23,6 +25,10 @@ const START_NS: i64 = 1_740_009_600_000_000_000;
 const STEPS: u32 = 40;
 const EVENTS_A_STEP: usize = 120;
 const QUERIES_A_STEP: usize = 10;
+const CUSTOMER_CHANGES_A_STEP: usize = 3;
+const CORRECTIONS_A_STEP: usize = 4;
+/// How long ids are remembered.
+const WINDOW_NS: i128 = 35 * DAY_NS as i128;
 
 struct Run {
     clock: Arc<ManualClock>,
@@ -31,6 +37,8 @@ struct Run {
     stream: Stream,
     /// slug → id and meter; the live ones.
     meters: BTreeMap<String, (String, Meter)>,
+    /// All there ever were.
+    customers: Vec<Customer>,
     /// Deleted ones: id, meter, and how many events had come by then.
     gone: Vec<(String, Meter, usize)>,
     /// Counters over all starts: a restart begins at 0.
@@ -42,6 +50,12 @@ struct Run {
 #[derive(Debug, Default)]
 struct Compared {
     rows: BTreeMap<Way, usize>,
+    /// Those of `rows` that are a customer's.
+    of_customers: BTreeMap<Way, usize>,
+    attempts: BTreeMap<Attempt, usize>,
+    /// Steps at which a customer's key was another one's subject key.
+    shadowed: usize,
+    corrections: BTreeMap<Ending, usize>,
     values: usize,
     counts: usize,
     listed: usize,
@@ -82,6 +96,7 @@ impl Run {
             weir: None,
             stream: Stream::new(seed),
             meters: BTreeMap::new(),
+            customers: Vec::new(),
             gone: Vec::new(),
             seen: Counted::default(),
             compared: Compared::default(),
@@ -144,35 +159,58 @@ impl Run {
         }
     }
 
+    /// Names move between customers, with all their history.
+    fn change_customers(&mut self) {
+        let client = self.client();
+        for _ in 0..CUSTOMER_CHANGES_A_STEP {
+            let attempt = customers::attempt(&client, &mut self.stream.draw, &mut self.customers);
+            *self.compared.attempts.entry(attempt).or_default() += 1;
+        }
+        self.compared.shadowed += usize::from(customers::any_shadowed(&self.customers));
+    }
+
+    /// Events are voided and replaced.
+    fn correct(&mut self) {
+        let (client, now_ns) = (self.client(), self.now_ns());
+        for _ in 0..CORRECTIONS_A_STEP {
+            let ending = voids::attempt(&client, &mut self.stream, now_ns, WINDOW_NS);
+            *self.compared.corrections.entry(ending).or_default() += 1;
+        }
+    }
+
     fn now_ns(&self) -> i128 {
         i128::from(self.clock.nanos())
     }
 
     fn compare(&mut self, seed: u64) {
-        let counted = model::winners(&self.stream.events, 35 * i128::from(DAY_NS));
+        let winners = model::winners(&self.stream.events, WINDOW_NS);
+        let counted = model::counting(&winners);
         let meters: Vec<(String, Meter)> = self.meters.values().cloned().collect();
         for _ in 0..QUERIES_A_STEP {
             let (id, meter) = self.stream.draw.pick(&meters).clone();
             self.compare_usage(seed, &id, &meter, &counted);
         }
         for (id, meter, events) in self.gone.clone() {
-            let counted = model::winners(&self.stream.events[..events], 35 * i128::from(DAY_NS));
+            let counted = model::counting(&model::winners(&self.stream.events[..events], WINDOW_NS));
             self.compare_usage(seed, &id, &meter, &counted);
             self.compare_values(seed, &id, &meter, &counted);
         }
         let (id, meter) = self.stream.draw.pick(&meters).clone();
         self.compare_values(seed, &id, &meter, &counted);
         self.compare_event_counts(seed, &counted);
-        self.compare_lists(seed, &counted);
+        self.compare_lists(seed, &winners);
     }
 
     fn compare_usage(&mut self, seed: u64, id: &str, meter: &Meter, counted: &[Event]) {
         let (client, now_ns, draw) = (self.client(), self.now_ns(), &mut self.stream.draw);
-        let query = stream::query(draw, meter, now_ns);
-        let expected = model::answer(counted, meter, &query);
-        let (way, answered) = ask::usage(&client, draw, id, &query);
+        let mut query = stream::query(draw, meter, now_ns);
+        query.customers = customers::some(draw, &self.customers);
+        let expected = model::answer(counted, &self.customers, meter, &query);
+        let (way, answered) = ask::usage(&client, draw, id, &query, &self.customers);
         assert_eq!(answered, expected, "seed {seed}: {} asked by {way:?}: {query:?}", meter.slug);
         *self.compared.rows.entry(way).or_default() += expected.len();
+        let theirs = expected.iter().filter(|row| row.customer.is_some()).count();
+        *self.compared.of_customers.entry(way).or_default() += theirs;
     }
 
     fn compare_values(&mut self, seed: u64, id: &str, meter: &Meter, counted: &[Event]) {
@@ -195,14 +233,16 @@ impl Run {
         self.compared.counts += expected.len();
     }
 
-    fn compare_lists(&mut self, seed: u64, counted: &[Event]) {
+    /// What was voided is listed, too.
+    fn compare_lists(&mut self, seed: u64, winners: &[Event]) {
         let (client, now_ns, draw) = (self.client(), self.now_ns(), &mut self.stream.draw);
         let list = *draw.pick(&[List::V2, List::V3]);
-        let (query, limit) = (lists::query(draw, list, now_ns), 1 + draw.below(100) as usize);
-        let expected = model::listed(counted, &query);
+        let (query, limit) = (lists::query(draw, list, now_ns, &self.customers), 1 + draw.below(100) as usize);
+        let expected = model::listed(winners, &self.customers, &query);
         let (shown, all) = lists::pages(&client, list, &query, limit);
         let expected_here = if all { &expected[..] } else { &expected[..shown.len().min(expected.len())] };
-        let expected_here: Vec<lists::Shown> = expected_here.iter().map(|event| lists::Shown::from(*event)).collect();
+        let expected_here: Vec<lists::Shown> =
+            expected_here.iter().map(|event| lists::Shown::of(event, &self.customers)).collect();
         assert_eq!(shown, expected_here, "seed {seed}: {list:?} {query:?} by {limit}");
         self.compared.listed += shown.len();
     }
@@ -229,6 +269,8 @@ fn run(seed: u64) -> (Counted, Compared) {
                 }
             }
         }
+        run.change_customers();
+        run.correct();
         run.compare(seed);
         if step % 9 == 8 {
             run.restart();
@@ -251,10 +293,18 @@ fn every_answer_is_the_reference_models_to_the_last_digit() {
         println!("reference: seed {}: {compared:?}, {seen:?}", seed.wrapping_add(round));
         for way in WAYS {
             assert!(compared.rows.get(&way).is_some_and(|rows| *rows > 0), "no rows compared by {way:?}");
+            assert!(compared.of_customers[&way] > 0, "no customer's rows compared by {way:?}");
+        }
+        for ending in ENDINGS {
+            assert!(compared.corrections.contains_key(&ending), "no correction ended with {ending:?}");
+        }
+        for attempt in ATTEMPTS {
+            assert!(compared.attempts.contains_key(&attempt), "no customer was {attempt:?}");
         }
         let all = [
             ("values compared", compared.values as u64),
             ("event counts compared", compared.counts as u64),
+            ("keys that were others' subject keys", compared.shadowed as u64),
             ("listed events compared", compared.listed as u64),
             ("seals", seen.seals),
             ("merges", seen.merges),

@@ -166,7 +166,7 @@ fn tail(args: &TailArgs) -> Result<(), Failure> {
             let shown = ["time", "type", "subject", "source", "id", "data"].map(|name| text::cell(&event, name));
             match text::cell(row, "validationError") {
                 why if why.is_empty() => println!("{}", shown.join("  ")),
-                why => println!("{}  ! {why}", shown.join("  ")),
+                why => println!("{}  ! {}", shown.join("  "), why.replace('\n', "; ")),
             }
             seen.push_back(identity);
             if seen.len() > TAIL_SEEN_MAX {

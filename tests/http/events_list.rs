@@ -29,6 +29,9 @@ fn what_keeps_an_event_from_counting_is_computed_when_asked() {
     let house = House::new();
     house.send(&[event("1")]);
     let fault = || house.get("/api/v1/events").json()[0]["validationError"].clone();
+    assert_eq!(fault(), "no meter found for event type: job\nno customer found for event subject: acme");
+    let acme = house.post_json("/api/v1/customers", &json!({"key": "acme", "name": "Acme"}));
+    assert_eq!(acme.status, 201, "{}", acme.body);
     assert_eq!(fault(), "no meter found for event type: job");
     let mut max = meter("max");
     (max["aggregation"], max["valueProperty"]) = (json!("MAX"), json!("$.gone"));

@@ -2,6 +2,7 @@
 
 use super::Draw;
 use super::client::{Answer, Client, instant, nanos, parameters, rows};
+use super::customers::Customer;
 use super::model::{Query, Row};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -22,9 +23,12 @@ pub const WAYS: [Way; 6] = [Way::GetJson, Way::GetCsv, Way::PostJson, Way::PostC
 const CSV: (&str, &str) = ("Accept", "text/csv");
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
-/// Asks a meter by its id, in one way by chance; rows in the model's order.
-pub fn usage(client: &Client, draw: &mut Draw, id: &str, query: &Query) -> (Way, Vec<Row>) {
-    let way = *draw.pick(&WAYS);
+/// Asks a meter by its id, in one way by chance; rows in the model's order. `customers`: all, as they are now.
+pub fn usage(client: &Client, draw: &mut Draw, id: &str, query: &Query, customers: &[Customer]) -> (Way, Vec<Row>) {
+    let is_asked = |customer: &&Customer| query.customers.iter().flatten().any(|id| *id == customer.id);
+    let any_gone = customers.iter().filter(is_asked).any(|customer| !customer.is_live());
+    // To v1 a deleted customer is unknown.
+    let way = if any_gone { *draw.pick(&[Way::V3Json, Way::V3Csv]) } else { *draw.pick(&WAYS) };
     let v1 = format!("/api/v1/meters/{id}/query");
     let v3 = format!("/api/v3/openmeter/meters/{id}/query");
     let by_get = format!("{v1}?{}", parameters(query));
@@ -43,8 +47,8 @@ pub fn usage(client: &Client, draw: &mut Draw, id: &str, query: &Query) -> (Way,
     let mut rows = match way {
         Way::GetJson | Way::PostJson => rows(&answer.body),
         Way::V3Json => rows_of_v3(&answer),
-        Way::GetCsv | Way::PostCsv => rows_of_csv(&answer, ["window_start", "window_end"], query, six_decimals),
-        Way::V3Csv => rows_of_csv(&answer, ["from", "to"], query, |value| value.to_string()),
+        Way::GetCsv | Way::PostCsv => rows_of_csv_v1(&answer, query),
+        Way::V3Csv => rows_of_csv_v3(&answer, query, customers),
     };
     rows.sort();
     (way, rows)
@@ -68,6 +72,7 @@ fn of_v1(query: &Query) -> Value {
         ("windowSize", query.window.as_ref().map(|(size, _)| json!(size))),
         ("windowTimeZone", query.window.as_ref().map(|(_, zone)| json!(zone))),
         ("subject", query.subjects.as_ref().map(|subjects| json!(subjects))),
+        ("filterCustomerId", query.customers.as_ref().map(|ids| json!(ids))),
         ("groupBy", dimensions(query)),
         ("filterGroupBy", Some(json!(query.filters))),
     ])
@@ -82,6 +87,7 @@ fn of_v3(query: &Query) -> Value {
         other => panic!("no such window: {other}"),
     };
     let subjects = query.subjects.iter().map(|subjects| ("subject".to_string(), json!({"in": subjects})));
+    let customers = query.customers.iter().map(|ids| ("customer_id".to_string(), json!({"in": ids})));
     let filters = query.filters.iter().map(|(name, values)| (name.clone(), json!({"in": values})));
     object([
         ("from", query.from_ns.map(|ns| json!(instant(ns)))),
@@ -89,7 +95,7 @@ fn of_v3(query: &Query) -> Value {
         ("granularity", query.window.as_ref().map(|(size, _)| json!(granularity(size)))),
         ("time_zone", query.window.as_ref().map(|(_, zone)| json!(zone))),
         ("group_by_dimensions", dimensions(query)),
-        ("filters", Some(json!({"dimensions": subjects.chain(filters).collect::<Map<_, _>>()}))),
+        ("filters", Some(json!({"dimensions": subjects.chain(customers).chain(filters).collect::<Map<_, _>>()}))),
     ])
 }
 
@@ -110,31 +116,66 @@ fn rows_of_v3(answer: &Answer) -> Vec<Row> {
         start_ns: nanos(&row.from),
         end_ns: nanos(&row.to),
         subject: row.dimensions.remove("subject"),
+        customer: row.dimensions.remove("customer_id"),
         groups: row.dimensions,
         value: row.value,
     };
     wire.data.into_iter().map(row).collect()
 }
 
-/// The table's rows. `shown`: how the table shows a value in plain notation.
-fn rows_of_csv(answer: &Answer, bounds: [&str; 2], query: &Query, shown: fn(&str) -> String) -> Vec<Row> {
+/// A name of a subject is shown as soon as one is known; those that come with customers have none.
+fn rows_of_csv_v1(answer: &Answer, query: &Query) -> Vec<Row> {
+    let display_name = "subject_display_name";
+    let name = answer.body.lines().next().is_some_and(|heads| heads.contains(display_name)).then_some(display_name);
+    let subject = query.by_subject.then_some("subject").into_iter().chain(name);
+    let customer = query.customers.as_ref().map(|_| "customer_id");
+    let columns = subject.chain(query.group_by.iter().map(String::as_str)).chain(customer);
+    rows_of_csv(answer, ["window_start", "window_end"], columns.collect(), six_decimals, |cells| {
+        assert!(cells.remove(display_name).is_none_or(|name| name.is_empty()), "{cells:?}");
+    })
+}
+
+fn rows_of_csv_v3(answer: &Answer, query: &Query, customers: &[Customer]) -> Vec<Row> {
+    let subject = query.by_subject.then_some("subject").into_iter();
+    let customer = query.customers.as_ref().map(|_| ["customer_id", "customer_key", "customer_name"]);
+    let columns = subject.chain(customer.into_iter().flatten()).chain(query.group_by.iter().map(String::as_str));
+    let plain = |value: &str| value.to_string();
+    rows_of_csv(answer, ["from", "to"], columns.collect(), plain, |cells| {
+        let Some(id) = cells.get("customer_id").cloned() else { return };
+        let shown = [cells.remove("customer_key"), cells.remove("customer_name")].map(Option::unwrap_or_default);
+        let customer = customers.iter().find(|customer| customer.id == id && customer.is_live());
+        let expected = customer.map(|customer| [customer.key.clone().unwrap_or_default(), customer.name.clone()]);
+        assert_eq!(shown, expected.unwrap_or_default(), "{id}");
+    })
+}
+
+/// The table's rows. `shown`: how the table shows a value in plain notation. `others`: checks and takes the cells that
+/// rows of the model do not have.
+fn rows_of_csv(
+    answer: &Answer,
+    bounds: [&str; 2],
+    columns: Vec<&str>,
+    shown: fn(&str) -> String,
+    others: impl Fn(&mut BTreeMap<String, String>),
+) -> Vec<Row> {
     assert_eq!(answer.headers["content-type"], "text/csv");
-    let subject = query.by_subject.then_some("subject");
-    let groups = query.group_by.iter().map(String::as_str);
-    let heads: Vec<&str> = bounds.into_iter().chain(subject).chain(groups).chain(["value"]).collect();
+    let heads: Vec<&str> = bounds.into_iter().chain(columns).chain(["value"]).collect();
     let mut reader = csv::Reader::from_reader(answer.body.as_bytes());
     assert_eq!(reader.headers().expect("a header"), heads);
     let row = |record: csv::StringRecord| {
         let mut cells: BTreeMap<String, String> =
             heads.iter().map(|head| head.to_string()).zip(record.iter().map(str::to_string)).collect();
-        let mut take = |head: &str| cells.remove(head).expect("as many cells as heads");
-        let (start_ns, end_ns, text) = (nanos(&take(bounds[0])), nanos(&take(bounds[1])), take("value"));
+        others(&mut cells);
+        let mut take = |head: &str| cells.remove(head);
+        let [start, end] = bounds.map(|head| nanos(&take(head).expect("as many cells as heads")));
+        let text = take("value").expect("as many cells as heads");
         let value = match text.contains('.') {
             true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
             false => text.clone(),
         };
         assert_eq!(text, shown(&value));
-        Row { start_ns, end_ns, subject: subject.map(take), groups: cells, value }
+        let (subject, customer) = (take("subject"), take("customer_id"));
+        Row { start_ns: start, end_ns: end, subject, customer, groups: cells, value }
     };
     reader.records().map(|record| row(record.expect("a table"))).collect()
 }

@@ -116,6 +116,7 @@ pub fn parameters(query: &Query) -> String {
     }
     parts.extend(query.subjects.iter().flatten().map(|subject| format!("subject={}", encode(subject))));
     parts.extend(query.by_subject.then(|| "groupBy=subject".to_string()));
+    parts.extend(query.customers.iter().flatten().map(|id| format!("filterCustomerId={id}")));
     parts.extend(query.group_by.iter().map(|group| format!("groupBy={}", encode(group))));
     for (name, values) in &query.filters {
         parts.extend(values.iter().map(|value| format!("filterGroupBy[{name}]={}", encode(value))));
@@ -136,6 +137,7 @@ pub fn rows(body: &str) -> Vec<Row> {
         window_start: String,
         window_end: String,
         subject: Option<String>,
+        customer_id: Option<String>,
         group_by: BTreeMap<String, String>,
     }
     let wire: Wire = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
@@ -143,6 +145,7 @@ pub fn rows(body: &str) -> Vec<Row> {
         start_ns: nanos(&row.window_start),
         end_ns: nanos(&row.window_end),
         subject: row.subject,
+        customer: row.customer_id,
         groups: row.group_by.into_iter().filter(|(name, _)| name != "subject").collect(),
         value: row.value.get().to_string(),
     };

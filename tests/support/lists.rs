@@ -2,6 +2,7 @@
 
 use super::Draw;
 use super::client::{Client, encode, instant, nanos};
+use super::customers::{Customer, owner};
 use super::model::{Event, ListQuery};
 use super::stream::{SUBJECTS, TYPES};
 use serde_json::value::RawValue;
@@ -53,12 +54,18 @@ pub enum List {
     V3,
 }
 
-/// A random question to a list.
-pub fn query(draw: &mut Draw, list: List, now_ns: i128) -> ListQuery {
+/// A random question to a list. `customers`: all, as they are now.
+pub fn query(draw: &mut Draw, list: List, now_ns: i128, customers: &[Customer]) -> ListQuery {
     let some_subjects = |draw: &mut Draw| (0..2).map(|_| draw.pick(&SUBJECTS[..]).to_string()).collect();
     let ago = |draw: &mut Draw| now_ns - draw.below(60 * 86_400) as i128 * (DAY_NS / 86_400);
+    let some_customers = |draw: &mut Draw| {
+        let live: Vec<&Customer> = customers.iter().filter(|customer| customer.is_live()).collect();
+        let ids = (0..2).map(|_| draw.pick(&live).id.clone());
+        (!live.is_empty()).then(|| ids.collect())
+    };
     ListQuery {
         subjects: draw.chance(30).then(|| some_subjects(draw)),
+        customers: draw.chance(30).then(|| some_customers(draw)).flatten(),
         event_type: draw.chance(30).then(|| draw.pick(&TYPES[..]).to_string()),
         not_source: draw.chance(30).then(|| "api".to_string()),
         time_from_ns: draw.chance(40).then(|| ago(draw)),
@@ -79,10 +86,16 @@ pub struct Shown {
     accepted_ns: i128,
     /// As it came.
     data: String,
+    /// Its id.
+    customer: Option<String>,
+    /// It is told that it is nobody's.
+    nobodys: bool,
 }
 
-impl From<&Event> for Shown {
-    fn from(event: &Event) -> Self {
+impl Shown {
+    /// `customers`: all, as they are now.
+    pub fn of(event: &Event, customers: &[Customer]) -> Self {
+        let owner = owner(customers, &event.subject);
         Self {
             id: event.id.clone(),
             source: event.source.clone(),
@@ -91,6 +104,8 @@ impl From<&Event> for Shown {
             time_ns: event.time_ns,
             accepted_ns: event.accepted_ns,
             data: event.render_data(),
+            customer: owner.map(|owner| owner.id.clone()),
+            nobodys: owner.is_none(),
         }
     }
 }
@@ -125,6 +140,7 @@ pub fn pages(client: &Client, list: List, query: &ListQuery, limit: usize) -> (V
 fn of_v2(query: &ListQuery) -> Value {
     let members = [
         ("subject", query.subjects.as_ref().map(|subjects| json!({"$in": subjects}))),
+        ("customerId", query.customers.as_ref().map(|ids| json!({"$in": ids}))),
         ("type", query.event_type.as_ref().map(|event_type| json!({"$eq": event_type}))),
         ("source", query.not_source.as_ref().map(|source| json!({"$ne": source}))),
         ("time", query.time_from_ns.map(|ns| json!({"$gte": instant(ns)}))),
@@ -139,6 +155,7 @@ fn of_v3(query: &ListQuery) -> String {
     let filters = [
         ("sort", Some(format!("{field} {}", if query.ascending { "asc" } else { "desc" }))),
         ("filter[subject][oeq]", query.subjects.as_ref().map(|subjects| subjects.join(","))),
+        ("filter[customer_id][oeq]", query.customers.as_ref().map(|ids| ids.join(","))),
         ("filter[type]", query.event_type.clone()),
         ("filter[source][neq]", query.not_source.clone()),
         ("filter[time][gte]", query.time_from_ns.map(instant)),
@@ -175,6 +192,21 @@ fn read(body: &str) -> Page {
         event: WireEvent,
         #[serde(alias = "ingestedAt")]
         ingested_at: String,
+        #[serde(rename = "customerId")]
+        customer_id: Option<String>,
+        customer: Option<Reference>,
+        #[serde(rename = "validationError")]
+        validation_error: Option<String>,
+        #[serde(default)]
+        validation_errors: Vec<Told>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Reference {
+        id: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct Told {
+        message: String,
     }
     #[derive(serde::Deserialize)]
     struct WireEvent {
@@ -186,14 +218,23 @@ fn read(body: &str) -> Page {
         data: Box<RawValue>,
     }
     let wire: Wire = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
-    let shown = |Item { event, ingested_at }: Item| Shown {
-        id: event.id,
-        source: event.source,
-        event_type: event.r#type,
-        subject: event.subject,
-        time_ns: nanos(&event.time),
-        accepted_ns: nanos(&ingested_at),
-        data: event.data.get().to_string(),
+    let shown = |item: Item| {
+        let Item { event, ingested_at, customer_id, customer, validation_error, validation_errors } = item;
+        let nobodys = format!("no customer found for event subject: {}", event.subject);
+        let told = validation_errors.into_iter().map(|told| told.message).chain(validation_error);
+        Shown {
+            nobodys: told
+                .flat_map(|told| told.lines().map(str::to_string).collect::<Vec<_>>())
+                .any(|told| told == nobodys),
+            customer: customer_id.or(customer.map(|customer| customer.id)),
+            id: event.id,
+            source: event.source,
+            event_type: event.r#type,
+            subject: event.subject,
+            time_ns: nanos(&event.time),
+            accepted_ns: nanos(&ingested_at),
+            data: event.data.get().to_string(),
+        }
     };
     Page {
         events: wire.items.into_iter().map(shown).collect(),

@@ -4,11 +4,13 @@
 pub mod ask;
 pub mod client;
 pub mod clock;
+pub mod customers;
 pub mod lists;
 pub mod model;
 pub mod postgres;
 pub mod process;
 pub mod stream;
+pub mod voids;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The reference model: what weir must answer, computed the slow and obvious way from the list of everything that was
 //! accepted. It shares no code with weir; numbers are integers of millionths, windows are found by walking minutes.
 
+use super::customers::{Customer, asked_owner};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -107,6 +108,8 @@ pub struct Event {
     /// Nanoseconds since 1970.
     pub time_ns: i128,
     pub data: BTreeMap<String, Json>,
+    /// It counts no longer; its id stays taken.
+    pub voided: bool,
 }
 
 impl Event {
@@ -154,6 +157,8 @@ pub struct Query {
     pub window: Option<(&'static str, String)>,
     pub subjects: Option<Vec<String>>,
     pub by_subject: bool,
+    /// Ids: only usage of these customers, told apart.
+    pub customers: Option<Vec<String>>,
     pub group_by: Vec<String>,
     pub filters: BTreeMap<String, Vec<String>>,
 }
@@ -163,54 +168,74 @@ pub struct Row {
     pub start_ns: i128,
     pub end_ns: i128,
     pub subject: Option<String>,
+    /// Its id.
+    pub customer: Option<String>,
     pub groups: BTreeMap<String, String>,
     pub value: String,
 }
 
 const MINUTE_NS: i128 = 60_000_000_000;
 
-/// The events that count: the first under each (source, id), until `window_ns` have passed.
+/// The events that won their ids, voided ones too: the first under each (source, id), until `window_ns` have passed.
 pub fn winners(events: &[Event], window_ns: i128) -> Vec<Event> {
+    winners_at(events, window_ns).into_iter().map(|index| events[index].clone()).collect()
+}
+
+/// Where they are in the list.
+pub fn winners_at(events: &[Event], window_ns: i128) -> Vec<usize> {
     let mut owners: HashMap<(&str, &str), i128> = HashMap::new();
     let mut winners = Vec::new();
-    for event in events {
+    for (index, event) in events.iter().enumerate() {
         let key = (event.source.as_str(), event.id.as_str());
         if owners.get(&key).is_some_and(|accepted| event.accepted_ns - accepted < window_ns) {
             continue;
         }
         owners.insert(key, event.accepted_ns);
-        winners.push(event.clone());
+        winners.push(index);
     }
     winners
 }
 
-/// What rows are told apart by: window, subject, dimensions.
-type Key = (i128, i128, Option<String>, BTreeMap<String, String>);
+/// Those of the winners that count.
+pub fn counting(winners: &[Event]) -> Vec<Event> {
+    winners.iter().filter(|event| !event.voided).cloned().collect()
+}
 
-/// The answer, rows in order of their fields. `events` are those that count.
-pub fn answer(events: &[Event], meter: &Meter, query: &Query) -> Vec<Row> {
+/// What rows are told apart by: window, subject, customer, dimensions.
+type Key = (i128, i128, Option<String>, Option<String>, BTreeMap<String, String>);
+
+/// The answer, rows in order of their fields. `events` are those that count, `customers` all as they are now.
+pub fn answer(events: &[Event], customers: &[Customer], meter: &Meter, query: &Query) -> Vec<Row> {
     let mut groups: BTreeMap<Key, Vec<&Event>> = BTreeMap::new();
     for event in events.iter().filter(|event| concerned(event, meter, query)) {
+        let customer = match &query.customers {
+            None => None,
+            Some(asked) => match asked_owner(customers, asked, &event.subject) {
+                None => continue,
+                Some(owner) => Some(owner.to_string()),
+            },
+        };
         let (start, end) = match &query.window {
             Some((size, zone)) => window(event.time_ns, size, zone),
             None => (0, 0),
         };
         let dimension = |name: &String| (name.clone(), event.member(&meter.dimensions[name]).dimension());
         let subject = query.by_subject.then(|| event.subject.clone());
-        let key = (start, end, subject, query.group_by.iter().map(dimension).collect());
+        let key = (start, end, subject, customer, query.group_by.iter().map(dimension).collect());
         groups.entry(key).or_default().push(event);
     }
     let mut rows = Vec::new();
-    for ((start, end, subject, dimensions), events) in groups {
+    for ((start, end, subject, customer, dimensions), events) in groups {
         let Some(value) = value(&events, meter) else { continue };
         let (start_ns, end_ns) = if query.window.is_some() { (start, end) } else { bounds(&events, query) };
-        rows.push(Row { start_ns, end_ns, subject, groups: dimensions, value });
+        rows.push(Row { start_ns, end_ns, subject, customer, groups: dimensions, value });
     }
     let counts = ["COUNT", "UNIQUE_COUNT"].contains(&meter.aggregation);
-    let ungrouped = query.group_by.is_empty() && !query.by_subject;
+    let ungrouped = query.group_by.is_empty() && !query.by_subject && query.customers.is_none();
     if rows.is_empty() && counts && ungrouped && query.window.is_none() {
         let (start_ns, end_ns) = (query.from_ns.unwrap_or(0), query.to_ns.unwrap_or(MINUTE_NS));
-        rows.push(Row { start_ns, end_ns, subject: None, groups: BTreeMap::new(), value: "0".into() });
+        let (groups, value) = (BTreeMap::new(), "0".into());
+        rows.push(Row { start_ns, end_ns, subject: None, customer: None, groups, value });
     }
     rows.sort();
     rows
@@ -251,6 +276,8 @@ pub fn event_counts(events: &[Event], from_ns: i128) -> BTreeMap<String, u64> {
 #[derive(Debug, Clone, Default)]
 pub struct ListQuery {
     pub subjects: Option<Vec<String>>,
+    /// Ids of live ones: only events of these customers.
+    pub customers: Option<Vec<String>>,
     pub event_type: Option<String>,
     pub not_source: Option<String>,
     pub time_from_ns: Option<i128>,
@@ -260,10 +287,13 @@ pub struct ListQuery {
     pub ascending: bool,
 }
 
-/// The events of a list, all of them, in its order: by their instant, then by position. `events` are those that count.
-pub fn listed<'a>(events: &'a [Event], query: &ListQuery) -> Vec<&'a Event> {
+/// The events of a list, all of them, in its order: by their instant, then by position. `events` are those that count,
+/// `customers` all as they are now.
+pub fn listed<'a>(events: &'a [Event], customers: &[Customer], query: &ListQuery) -> Vec<&'a Event> {
+    let theirs = |asked: &Vec<String>, event: &Event| asked_owner(customers, asked, &event.subject).is_some();
     let passes = |event: &&Event| {
         query.subjects.as_ref().is_none_or(|subjects| subjects.contains(&event.subject))
+            && query.customers.as_ref().is_none_or(|asked| theirs(asked, event))
             && query.event_type.as_ref().is_none_or(|event_type| event.event_type == *event_type)
             && query.not_source.as_ref().is_none_or(|source| event.source != *source)
             && query.time_from_ns.is_none_or(|from| event.time_ns >= from)
@@ -395,6 +425,7 @@ mod tests {
             subject: subject.into(),
             time_ns,
             data: BTreeMap::from([("region".to_string(), region)]),
+            voided: false,
         };
         let events = [
             event("1", "b", 10, Json::Word("eu".into())),
