@@ -4,6 +4,8 @@ mod support;
 
 #[path = "http/by_customer.rs"]
 mod by_customer;
+#[path = "http/customers.rs"]
+mod customers;
 #[path = "http/events_list.rs"]
 mod events_list;
 #[path = "http/events_post.rs"]
