@@ -48,12 +48,12 @@ impl Stream {
         } else {
             self.fresh(now_ns)
         };
-        event.accepted_ns = now_ns;
+        (event.accepted_ns, event.voided) = (now_ns, false);
         self.events.push(event.clone());
         event
     }
 
-    fn fresh(&mut self, now_ns: i128) -> Event {
+    pub fn fresh(&mut self, now_ns: i128) -> Event {
         self.serial += 1;
         let draw = &mut self.draw;
         let age_ns = match draw.below(20) {
@@ -81,6 +81,7 @@ impl Stream {
             subject: draw.pick(&SUBJECTS[..]).to_string(),
             time_ns,
             data,
+            voided: false,
         }
     }
 }

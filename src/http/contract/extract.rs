@@ -27,6 +27,10 @@ pub struct Body<T> {
     pub hash: u128,
 }
 
+/// A JSON body with an event in it, which is read from its text alone: a tree of values cannot hold every number that
+/// an event may have. Whoever takes it checks what the document promises.
+pub struct Unjudged<T>(pub Body<T>);
+
 fn state(request: &HttpRequest) -> &Data<DoorState> {
     request.app_data().expect("configured with the door's state")
 }
@@ -73,7 +77,26 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     }
 }
 
+impl<T: DeserializeOwned + 'static> FromRequest for Unjudged<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), web::Payload::from_request(request, payload));
+        Box::pin(async move {
+            let payload = payload.await.map_err(|error| Problem::bad_request(error.to_string()))?;
+            let body = receive(&request, payload).await?;
+            typed(&body.bytes, Dialect::of(request.path())).map(Self)
+        })
+    }
+}
+
 async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: web::Payload) -> Result<Body<T>, Problem> {
+    let body = receive(request, payload).await?;
+    parse(&body.bytes, request, Dialect::of(request.path()))
+}
+
+async fn receive(request: &HttpRequest, payload: web::Payload) -> Result<body::Body, Problem> {
     let dialect = Dialect::of(request.path());
     let sent = request.headers().get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let sent = sent.as_deref().unwrap_or("");
@@ -86,8 +109,7 @@ async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: web::Payload)
         timeout: Duration::from_millis(state.settings.body_timeout_ms),
         budget: &state.budget,
     };
-    let body = body::read(payload, request.headers(), bounds).await?.decompress()?;
-    parse(&body.bytes, request, dialect)
+    body::read(payload, request.headers(), bounds).await?.decompress()
 }
 
 /// Judged as a tree of values, then read from the text: a number keeps its digits.
@@ -103,6 +125,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], request: &HttpRequest, dialect: Dial
     if !violations.is_empty() {
         return Err(broken(&rule.schema, &violations, dialect));
     }
+    typed(bytes, dialect)
+}
+
+fn typed<T: DeserializeOwned>(bytes: &[u8], dialect: Dialect) -> Result<Body<T>, Problem> {
     let value = serde_json::from_slice(bytes).map_err(|error| unreadable(&error, dialect))?;
     Ok(Body { value, hash: xxhash_rust::xxh3::xxh3_128(bytes) })
 }

@@ -12,7 +12,7 @@ mod operation;
 #[cfg(test)]
 mod tests;
 
-pub use extract::{Body, Params};
+pub use extract::{Body, Params, Unjudged};
 pub use judge::{Rule, Violation};
 
 use crate::http::openapi;

@@ -57,6 +57,9 @@ async fn a_replacement_is_an_event_by_the_rules_of_ingest() {
         |id: &str| json!({"specversion": "1.0", "id": id, "source": "edge", "type": "job", "subject": "globex"});
     let refused = house.post(REPLACE, replacing("a", json!({"id": "b"}))).await;
     assert_eq!(refused.status, 400, "{}", refused.text);
+    let mut unreasoned = replacing("a", event("b"));
+    unreasoned["reason"] = json!("");
+    assert_eq!(house.post(REPLACE, unreasoned).await.status, 400);
     let long = event(&"x".repeat(70_000));
     assert_eq!(house.post(REPLACE, replacing("a", long)).await.status, 400);
     assert_eq!(house.post(REPLACE, replacing("a", event("a"))).await.status, 400);
@@ -65,6 +68,11 @@ async fn a_replacement_is_an_event_by_the_rules_of_ingest() {
     let replacement = json!({"source": "edge", "id": "b", "type": "job", "subject": "globex"});
     assert_eq!(answer.json()["replacement"], replacement);
     assert_eq!(house.get("/api/v1/events/explain?id=b").await.json()[0]["fate"], "counts");
+    // A number that no tree of values holds is kept as it came.
+    let text = replacing("b", event("c")).to_string().replace("\"job\"", "\"job\",\"data\":{\"seconds\":1e400}");
+    let request = TestRequest::post().uri(REPLACE).insert_header(("content-type", "application/json"));
+    assert_eq!(house.ask(request.set_payload(text)).await.status, 200);
+    assert!(house.get("/api/v1/events/explain?id=c").await.text.contains("1e400"));
 }
 
 #[actix_web::test]

@@ -10,7 +10,7 @@ use crate::domain::metering::query::StoredEvent;
 use crate::domain::record::EventView;
 use crate::domain::time::Instant;
 use crate::http::caller::{self, answer, caller, kept};
-use crate::http::contract::Body;
+use crate::http::contract::{Body, Unjudged};
 use crate::http::ingest::{Form, Limits, parse};
 use crate::http::openapi::problems::{V1Conflict, V1NotFound, V1Problems};
 use crate::http::problem::Problem;
@@ -25,6 +25,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+
+/// Longest reason, in characters, as the document has it.
+const REASON_CHARS_MAX: usize = 4_096;
 
 #[utoipa::path(post, path = "/api/v1/events/void", operation_id = "voidEvent", tag = "weir",
     request_body = EventVoid,
@@ -45,10 +48,11 @@ pub async fn void(
     responses((status = 200, body = CorrectedEvent), V1NotFound, V1Conflict, V1Problems))]
 pub async fn replace(
     request: HttpRequest,
-    body: Body<EventReplace>,
+    Unjudged(body): Unjudged<EventReplace>,
     state: Data<DoorState>,
 ) -> Result<HttpResponse, Problem> {
     let caller = caller(&request, &state, body.hash)?;
+    body.value.check()?;
     let EventReplace { source, id, reason, time, event } = body.value;
     let replacement = Some(encoded(&event, &state.namespace, &state.settings)?);
     let correction = Correction { source, id, reason, time: instant(time), replacement };
@@ -97,6 +101,25 @@ pub struct EventReplace {
     /// With an id of its own.
     #[schema(value_type = Event)]
     event: Box<RawValue>,
+}
+
+impl EventReplace {
+    /// What the document promises of everything but the event.
+    fn check(&self) -> Result<(), Problem> {
+        let length = self.reason.chars().count();
+        let broken = [
+            ("source", self.source.is_empty(), "minimum string length is 1".to_string()),
+            ("id", self.id.is_empty(), "minimum string length is 1".to_string()),
+            ("reason", length == 0, "minimum string length is 1".to_string()),
+            ("reason", length > REASON_CHARS_MAX, format!("maximum string length is {REASON_CHARS_MAX}")),
+        ];
+        match broken.into_iter().find(|(_, is_broken, _)| *is_broken) {
+            None => Ok(()),
+            Some((member, _, reason)) => {
+                Err(Problem::bad_request(format!("request body has an error: Error at \"/{member}\": {reason}")))
+            }
+        }
+    }
 }
 
 /// The event that counts no longer.
