@@ -40,7 +40,7 @@ def test_events_are_listed_newest_first_as_they_were_sent(client, times):
     }  # fmt: skip
     assert rows[2].event.time == times[0]
     assert isinstance(rows[0].ingested_at, datetime.datetime) and isinstance(rows[0].stored_at, datetime.datetime)
-    assert rows[0].validation_error is None
+    assert rows[0].validation_error == f"no customer found for event subject: {SUBJECT}", "nothing else is wrong"
 
 
 def test_the_list_is_narrowed_by_period_part_of_an_id_and_number(client, times):
