@@ -21,9 +21,9 @@ const HISTORIES: u32 = 10_000;
 const LONG_HISTORIES: u32 = 6;
 
 const SHORT: Scale = Scale {
-    periods: &["PT7M", "PT13M", "PT20M", "PT30M", "PT1H"],
-    refills: &["PT1M", "PT4M", "PT7M", "PT10M", "PT45M"],
-    span: 60..150,
+    periods: &["PT7M", "PT13M", "PT20M", "PT30M"],
+    refills: &["PT3M", "PT5M", "PT7M", "PT10M", "PT45M"],
+    span: 45..110,
 };
 const LONG: Scale = Scale {
     periods: &["P1M", "P1M", "P2W", "P10D", "P1M1DT1H"],
