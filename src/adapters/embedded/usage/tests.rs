@@ -6,6 +6,7 @@ mod limits;
 pub mod model;
 pub mod story;
 mod values;
+mod voids;
 
 use super::*;
 use crate::adapters::embedded::disk::SimDisk;

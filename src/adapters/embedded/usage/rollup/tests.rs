@@ -591,3 +591,37 @@ fn a_merge_of_nothing_that_is_kept_is_an_empty_run() {
     let merged = scene.merge(&[run], &Retain { minutes_from: i64::MIN, meter: &|_| false, without: &NOTHING });
     assert_eq!((merged.stats().series, read_all(&merged).unwrap(), merged.minute_floor()), (0, 0, None));
 }
+
+#[test]
+fn days_of_a_subject_are_left_out_of_a_merge_at_every_level_and_nothing_else() {
+    let (mut left_out, mut kept) = (0, 0);
+    for seed in 0..20 {
+        let mut dice = Dice(seed);
+        let events: Vec<Told> = (0..400).map(|offset| told(&mut dice, offset, 6_000)).collect();
+        let (catalog, mut builder, mut scene) = (catalog(), RowBuilder::new(), Scene::new(seed));
+        let seal = |part: &[Told]| scene.seal(&builder.rows(&batch(&catalog, part)));
+        let runs: Vec<Arc<Run>> = events.chunks(100).map(seal).collect();
+        let first = START.div_euclid(plan::DAY) * plan::DAY + plan::DAY * dice.below(3) as i64;
+        let day = first..first + plan::DAY;
+        let hurt: Vec<u128> = (1..8).filter(|_| dice.one_in(2)).collect();
+        let subject = "s2";
+        let of_subject = BTreeMap::from([(subject.as_bytes().to_vec(), vec![day.clone()])]);
+        let without: Days = hurt.iter().map(|meter| (*meter, of_subject.clone())).collect();
+        let merged = scene.merge(&runs, &Retain { minutes_from: i64::MIN, meter: &|_| true, without: &without });
+        for meter in 1..8 {
+            let all = [first - 10 * plan::DAY..first + 10 * plan::DAY];
+            for (days, hours, minutes) in [(&all[..], &[][..], &[][..]), (&[], &all, &[]), (&[], &[], &all)] {
+                let scan = RowScan { meter, subjects: None, days, hours, minutes };
+                let (mut before, mut after) = (Cells::new(), Cells::new());
+                runs.iter().for_each(|run| run.scan(&scan, &mut collect(&mut before)).unwrap());
+                merged.scan(&scan, &mut collect(&mut after)).unwrap();
+                let is_out = |(_, of, _, bucket): &Row| hurt.contains(&meter) && of == subject && day.contains(bucket);
+                let expected: Cells = before.clone().into_iter().filter(|(row, _)| !is_out(row)).collect();
+                assert_eq!(after, expected, "seed {seed}, meter {meter}");
+                left_out += before.len() - after.len();
+                kept += after.len();
+            }
+        }
+    }
+    assert!(left_out > 50 && kept > 1_000, "proved little: {left_out} {kept}");
+}
