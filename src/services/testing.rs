@@ -1,7 +1,6 @@
 //! A world in memory for tests of services and routes: a log that applies itself at once, a store that answers what it
 //! was told to. It proves what the door and the services do; what the engine does is proved over the real one.
 
-pub mod proxy;
 pub mod records;
 
 use super::meters;

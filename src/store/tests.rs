@@ -1,5 +1,7 @@
 //! What tests over a real server share: a database of their own each.
 
+pub mod proxy;
+
 use super::sql;
 use super::{Client, Database, Settings};
 use crate::adapters::postgres::testing;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::services::testing::World;
-use crate::services::testing::proxy::Proxy;
 use crate::store::meters;
+use crate::store::tests::proxy::Proxy;
 use crate::store::tests::{attached, count, fresh, meter, one, settings};
 use crate::store::{Database, Settings};
 use futures::future::join_all;

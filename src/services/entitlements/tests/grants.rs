@@ -4,8 +4,8 @@ use super::*;
 use crate::domain::entitlement::grant::{Expiration, ExpirationUnit};
 use crate::services::meters;
 use crate::services::testing::World;
-use crate::services::testing::proxy::Proxy;
 use crate::services::testing::records::{NOW, keyed};
+use crate::store::tests::proxy::Proxy;
 use crate::store::tests::{attached, settings};
 
 #[tokio::test]
