@@ -16,6 +16,11 @@ impl JsonNumber {
         Value::parse(&self.0).ok()
     }
 
+    /// The number as an amount.
+    pub fn quantity(&self) -> Quantity {
+        Quantity::parse(&self.0).expect("it was a value or a quantity, and every value is a quantity")
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -20,6 +20,7 @@ mod progress;
 mod query_string;
 mod request;
 mod settings;
+mod tagged;
 #[cfg(test)]
 mod tests;
 mod times;

@@ -2,7 +2,7 @@
 
 use crate::domain::time::Instant;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
@@ -10,11 +10,32 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
+const MINUTES_PER_HOUR: i32 = 60;
+const SECONDS_PER_MINUTE: i32 = 60;
+
 /// A date-time as a client wrote it, and the instant it means. RFC 3339 with a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DateTime {
     pub text: String,
     pub instant: Instant,
+}
+
+impl DateTime {
+    /// How far east of UTC the clock is that the client wrote it on.
+    pub fn offset(&self) -> Offset {
+        let sign_at = self.text.len().saturating_sub("+02:00".len());
+        let (sign, clock) = self.text.get(sign_at..).map_or(("", ""), |zone| zone.split_at(1));
+        let minutes = clock.split_once(':').and_then(|(hours, minutes)| {
+            Some(hours.parse::<i32>().ok()? * MINUTES_PER_HOUR + minutes.parse::<i32>().ok()?)
+        });
+        let seconds = minutes.map_or(0, |minutes| minutes * SECONDS_PER_MINUTE);
+        let offset = match sign {
+            "+" => Offset::from_seconds(seconds),
+            "-" => Offset::from_seconds(-seconds),
+            _ => Ok(Offset::UTC),
+        };
+        offset.unwrap_or(Offset::UTC)
+    }
 }
 
 impl PartialSchema for DateTime {
@@ -86,6 +107,19 @@ mod tests {
         ];
         for (sent, shown) in table {
             assert_eq!(echo(sent), shown);
+        }
+    }
+
+    #[test]
+    fn a_date_time_knows_its_clock() {
+        #[rustfmt::skip]
+        let table = [
+            ("2025-03-01T02:00:00+02:00", 7_200), ("2025-03-01T02:00:00.5-05:30", -19_800), ("2025-03-01T02:00:00Z", 0),
+            ("2025-03-01T02:00:00.123456Z", 0), ("2025-03-01T02:00:00-00:00", 0),
+        ];
+        for (text, offset_s) in table {
+            let time: DateTime = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(time.offset().seconds(), offset_s, "{text}");
         }
     }
 

@@ -79,11 +79,30 @@ impl Violation {
                 let choices = options.as_array().cloned().unwrap_or_default();
                 vec![Self { path: at, rule: "enum", reason, choices }]
             }
+            ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context }
+                if let Some(branch) = meant(context, at.len()) =>
+            {
+                branch.iter().flat_map(Self::of).collect()
+            }
             kind => {
                 let (rule, reason) = rule_and_reason(kind, error);
                 one(at, rule, reason)
             }
         }
+    }
+}
+
+/// What is wrong by the one branch of a union that a value's tag stands for: a member, such as `type`, for which each
+/// branch allows other words. `depth`: how deep the union's value lies.
+fn meant<'a>(branches: &'a [Vec<ValidationError<'static>>], depth: usize) -> Option<&'a Vec<ValidationError<'static>>> {
+    let of_tag = |error: &ValidationError<'_>| {
+        let word = matches!(error.kind(), ValidationErrorKind::Enum { .. } | ValidationErrorKind::Constant { .. });
+        word && error.instance_path().iter().count() == depth + 1
+    };
+    let mut fitting = branches.iter().filter(|branch| !branch.iter().any(of_tag));
+    match (fitting.next(), fitting.next()) {
+        (Some(only), None) if branches.len() > 1 => Some(only),
+        _ => None,
     }
 }
 

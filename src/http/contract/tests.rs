@@ -59,6 +59,33 @@ fn every_rule_is_told_by_path_keyword_and_reason() {
     assert!(judge.violations(&json!({"slug": "a", "kind": "SUM", "at": "2025-02-03T04:05:06.7+02:00"})).is_empty());
 }
 
+#[test]
+fn a_union_is_judged_by_the_branch_that_its_tag_names() {
+    let branch = |tag: &str, name: &str| {
+        json!({"type": "object", "required": ["type", name],
+            "properties": {"type": {"type": "string", "enum": [tag]}, name: {"type": "integer", "minimum": 0}}})
+    };
+    let union = json!({"oneOf": [branch("a", "size"), branch("b", "length"), branch("c", "size")]});
+    let schema = json!({"type": "object", "properties": {"of": union}});
+    let judge = Judge::of(&schema, &registry(json!({})));
+    let none = "value doesn't match any schema from \"oneOf\"";
+    #[rustfmt::skip]
+    let table = [
+        (json!({"type": "b"}), "of/length", "property \"length\" is missing"),
+        (json!({"type": "a", "size": -1}), "of/size", "number must be at least 0"),
+        (json!({"type": "c", "size": "x"}), "of/size", "value must be an integer"),
+        (json!({"type": "d", "size": 1}), "of", none),
+        (json!({"size": 1}), "of", none),
+        (json!(7), "of", none),
+    ];
+    for (value, path, reason) in table {
+        let found = judge.violations(&json!({"of": value}));
+        let shown: Vec<_> = found.iter().map(|it| (it.path.join("/"), it.reason.as_str())).collect();
+        assert_eq!(shown, [(path.to_string(), reason)], "{value}");
+    }
+    assert!(judge.violations(&json!({"of": {"type": "b", "length": 1}})).is_empty());
+}
+
 fn bound(query: &str, dialect: Dialect) -> Result<Value, Problem> {
     let operation = json!({"parameters": [
         {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 5}},

@@ -7,12 +7,15 @@ pub mod corrections;
 pub mod customer_wire;
 pub mod customers;
 pub mod debug;
+pub mod entitlements;
+pub mod entitlements_v2;
 mod event_wire;
 pub mod events;
 pub mod explain;
 pub mod feature_wire;
 pub mod features;
 pub mod filters;
+pub mod grants;
 pub mod info;
 pub mod ingest;
 pub mod meter_query;
@@ -48,6 +51,9 @@ pub fn routes(config: &mut ServiceConfig) {
         .configure(of_meters)
         .configure(of_features)
         .configure(of_customers)
+        .configure(of_entitlements)
+        .configure(of_entitlements_v2)
+        .configure(of_grants)
         .configure(of_subjects);
 }
 
@@ -101,4 +107,49 @@ fn of_subjects(config: &mut ServiceConfig) {
                 .route(get().to(subjects::get))
                 .route(delete().to(subjects::delete)),
         );
+}
+
+fn of_entitlements(config: &mut ServiceConfig) {
+    let below = |path: &str| resource(&format!("/api/v1/subjects/{{subjectIdOrKey}}/entitlements{path}"));
+    config
+        .service(below("").route(get().to(entitlements::list_of_subject)).route(post().to(entitlements::create)))
+        .service(
+            below("/{entitlementId}").route(get().to(entitlements::get)).route(delete().to(entitlements::delete)),
+        )
+        .service(below("/{entitlementIdOrFeatureKey}/override").route(put().to(entitlements::replace)))
+        .service(below("/{entitlementId}/reset").route(post().to(entitlements::reset)))
+        .service(
+            below("/{entitlementIdOrFeatureKey}/grants")
+                .route(get().to(grants::list_of_subject))
+                .route(post().to(grants::create_of_subject)),
+        )
+        .service(resource("/api/v1/entitlements").route(get().to(entitlements::list)))
+        .service(resource("/api/v1/entitlements/{entitlementId}").route(get().to(entitlements::get_by_id)));
+}
+
+fn of_entitlements_v2(config: &mut ServiceConfig) {
+    let below = |path: &str| resource(&format!("/api/v2/customers/{{customerIdOrKey}}/entitlements{path}"));
+    config
+        .service(below("").route(get().to(entitlements_v2::list_of_customer)).route(post().to(entitlements_v2::create)))
+        .service(
+            below("/{entitlementIdOrFeatureKey}")
+                .route(get().to(entitlements_v2::get))
+                .route(delete().to(entitlements_v2::delete)),
+        )
+        .service(below("/{entitlementIdOrFeatureKey}/override").route(put().to(entitlements_v2::replace)))
+        .service(below("/{entitlementIdOrFeatureKey}/reset").route(post().to(entitlements_v2::reset)))
+        .service(
+            below("/{entitlementIdOrFeatureKey}/grants")
+                .route(get().to(grants::list_of_customer))
+                .route(post().to(grants::create_of_customer)),
+        )
+        .service(resource("/api/v2/entitlements").route(get().to(entitlements_v2::list)))
+        .service(resource("/api/v2/entitlements/{entitlementId}").route(get().to(entitlements_v2::get_by_id)));
+}
+
+fn of_grants(config: &mut ServiceConfig) {
+    config
+        .service(resource("/api/v1/grants").route(get().to(grants::list)))
+        .service(resource("/api/v1/grants/{grantId}").route(delete().to(grants::void)))
+        .service(resource("/api/v2/grants").route(get().to(grants::list_v2)));
 }

@@ -34,8 +34,14 @@ pub struct OffsetParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Pages are counted from 1.
-    Page { number: u64, size: u64 },
-    Rows { offset: u64, limit: u64 },
+    Page {
+        number: u64,
+        size: u64,
+    },
+    Rows {
+        offset: u64,
+        limit: u64,
+    },
 }
 
 impl Part {
