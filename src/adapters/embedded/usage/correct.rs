@@ -34,9 +34,8 @@ impl Engine {
         };
         found.retain(is_meant);
         found.sort_by_key(|event| event.position);
-        match time.filter(|_| found.is_empty()) {
-            Some(time) => self.check_kept(&(time.nanos()..time.nanos().saturating_add(1)))?,
-            None => {}
+        if let Some(time) = time.filter(|_| found.is_empty()) {
+            self.check_kept(&(time.nanos()..time.nanos().saturating_add(1)))?;
         }
         Ok(found)
     }
