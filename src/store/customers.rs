@@ -189,9 +189,8 @@ fn part(query: &CustomersQuery, page: PageAsk) -> String {
         CustomerOrder::Name => format!("c.name {direction}, c.id"),
         CustomerOrder::CreatedAt => format!("c.created_at {direction}, c.id"),
     };
-    // PostgreSQL counts rows in 63 bits.
-    let most = |rows: u64| rows.min(i64::MAX.unsigned_abs());
-    format!("ORDER BY {order} LIMIT {} OFFSET {}", most(page.limit), most(page.offset))
+    let (limit, offset) = page.in_rows();
+    format!("ORDER BY {order} LIMIT {limit} OFFSET {offset}")
 }
 
 /// By id, deleted or not; otherwise by key, live only.

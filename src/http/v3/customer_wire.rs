@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A name that the client's own systems chose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[schema(min_length = 1, max_length = 256)]
 pub struct ExternalResourceKey(pub String);
 
@@ -141,7 +141,8 @@ pub struct BillingCustomer {
     description: Option<String>,
     #[schema(read_only)]
     id: UlidText,
-    key: ExternalResourceKey,
+    #[schema(max_length = 256)]
+    key: String,
     #[schema(required = false)]
     labels: Labels,
     #[schema(min_length = 1, max_length = 256)]
@@ -164,7 +165,7 @@ impl From<&Known> for BillingCustomer {
             deleted_at: customer.deleted_at.map(DateTime::from),
             description: customer.description.clone(),
             id: UlidText(customer.id.to_string()),
-            key: ExternalResourceKey(customer.key.clone().unwrap_or_default()),
+            key: customer.key.clone().unwrap_or_default(),
             labels: Labels::of(Some(&customer.metadata)),
             name: customer.name.clone(),
             primary_email: customer.primary_email.clone(),
