@@ -113,9 +113,7 @@ fn of_entitlements(config: &mut ServiceConfig) {
     let below = |path: &str| resource(&format!("/api/v1/subjects/{{subjectIdOrKey}}/entitlements{path}"));
     config
         .service(below("").route(get().to(entitlements::list_of_subject)).route(post().to(entitlements::create)))
-        .service(
-            below("/{entitlementId}").route(get().to(entitlements::get)).route(delete().to(entitlements::delete)),
-        )
+        .service(below("/{entitlementId}").route(get().to(entitlements::get)).route(delete().to(entitlements::delete)))
         .service(below("/{entitlementIdOrFeatureKey}/override").route(put().to(entitlements::replace)))
         .service(below("/{entitlementId}/reset").route(post().to(entitlements::reset)))
         .service(

@@ -39,10 +39,7 @@ const ALL: PageAsk = PageAsk { offset: 0, limit: i64::MAX as u64 };
 #[utoipa::path(get, path = "/api/v1/subjects/{subjectIdOrKey}/entitlements", operation_id = "listSubjectEntitlements",
     tag = "Entitlements", params(OfSubject, ListOfSubject),
     responses((status = 200, body = Vec<Entitlement>), V1NotFound, V1Problems))]
-pub async fn list_of_subject(
-    Params(path): Params<OfSubject>,
-    state: Data<DoorState>,
-) -> Result<HttpResponse, Problem> {
+pub async fn list_of_subject(Params(path): Params<OfSubject>, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
     let query = EntitlementsQuery::default();
     let found = state.entitlements.list_active(&state.namespace, path.owner(), query, ALL).await?;
     let rows: Vec<Entitlement> = found.items.iter().map(Entitlement::from).collect();
