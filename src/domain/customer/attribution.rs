@@ -46,20 +46,19 @@ mod tests {
         let (taken, none) = (customer(5, Some("acme-eu"), &[], 9), customer(6, None, &[], 9));
         let live = [("acme", &acme), ("shared", &globex), ("acme-eu", &acme), ("globex", &globex)];
         let owners = live.map(|(text, owner)| (text.to_string(), owner.clone())).into();
-        #[rustfmt::skip]
-        let table: [(&[&Customer], &[(&str, u128)]); 8] = [
-            (&[&acme], &[("acme", 1), ("acme-eu", 1)]),
-            (&[&globex], &[("globex", 2), ("shared", 2)]),
-            (&[&globex, &acme], &[("acme", 1), ("acme-eu", 1), ("globex", 2), ("shared", 2)]),
-            (&[&before], &[("old", 3)]),
-            (&[&after, &before], &[("old", 4)]),
-            (&[&before, &after], &[("old", 4)]),
-            (&[&taken, &none], &[]),
-            (&[], &[]),
+        let table = [
+            (vec![&acme], vec![("acme", 1), ("acme-eu", 1)]),
+            (vec![&globex], vec![("globex", 2), ("shared", 2)]),
+            (vec![&globex, &acme], vec![("acme", 1), ("acme-eu", 1), ("globex", 2), ("shared", 2)]),
+            (vec![&before], vec![("old", 3)]),
+            (vec![&after, &before], vec![("old", 4)]),
+            (vec![&before, &after], vec![("old", 4)]),
+            (vec![&taken, &none], vec![]),
+            (vec![], vec![]),
         ];
         for (asked, expected) in table {
-            let asked: Vec<Customer> = asked.iter().map(|customer| Customer::clone(customer)).collect();
-            let expected = expected.iter().map(|(text, id)| (text.to_string(), Ulid::from(*id))).collect();
+            let asked: Vec<Customer> = asked.into_iter().cloned().collect();
+            let expected = expected.into_iter().map(|(text, id)| (text.to_string(), Ulid::from(id))).collect();
             assert_eq!(attribute(&asked, &owners), expected, "{asked:?}");
         }
     }
