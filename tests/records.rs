@@ -4,9 +4,9 @@
 
 mod support;
 
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::client::{Answer, Client, encode};
@@ -76,8 +76,8 @@ fn wait_until(what: &str, mut seen: impl FnMut() -> bool) {
     }
 }
 
-fn signal(name: &str, pid: &str) -> bool {
-    Command::new("kill").args([name, pid]).stderr(Stdio::null()).status().expect("kill runs").success()
+fn pid_of(pid: &str) -> Option<Pid> {
+    Pid::from_raw(pid.parse().ok()?)
 }
 
 /// A weir's own PostgreSQL. Whatever it leaves running is ended with the test.
@@ -103,7 +103,8 @@ impl Private {
     /// The postmaster's process id; `None`: there is none.
     fn pid(&self) -> Option<String> {
         let file = std::fs::read_to_string(self.cluster().join("postmaster.pid")).ok()?;
-        Some(file.lines().next()?.to_string()).filter(|pid| signal("-0", pid))
+        let runs = |pid: &String| pid_of(pid).is_some_and(|pid| test_kill_process(pid).is_ok());
+        Some(file.lines().next()?.to_string()).filter(runs)
     }
 }
 
@@ -242,7 +243,7 @@ fn ingest_and_usage_never_notice_that_postgresql_is_away_and_the_rest_recovers()
         for round in 0..2 {
             let killed = private.pid().expect("it runs");
             let unstartable = Unstartable::make(&private.cluster());
-            assert!(signal("-9", &killed));
+            kill_process(pid_of(&killed).expect("a process id"), Signal::KILL).expect("it runs");
             wait_until("weir sees it", || client.get("/health/records").is_ok_and(|answer| answer.status == 503));
             assert_eq!(get(client, "/health/ready"), json!({"status": "ok"}));
             more(200);

@@ -7,7 +7,8 @@ use super::meters;
 use super::records::{Foundation, Records};
 use crate::domain::fault::Fault;
 use crate::domain::metering::query::{
-    EventIdentity, EventsQuery, MeterJob, QueryRefusal, StoredEvent, TextFilter, UsageQuery, UsageRow, ValuesQuery, Voided,
+    EventIdentity, EventsQuery, MeterJob, QueryRefusal, StoredEvent, TextFilter, UsageQuery, UsageRow, ValuesQuery,
+    Voided,
 };
 use crate::domain::metering::{Batch, Fate};
 use crate::domain::position::{Frontier, Position, Range};

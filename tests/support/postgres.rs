@@ -1,7 +1,7 @@
 //! The PostgreSQL that the tests of a process share, and what a killed weir leaves behind.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use weir::adapters::postgres::{PrivatePostgres, PrivateSettings};
 
@@ -16,8 +16,8 @@ pub fn end_left_behind(data: &Path) {
     let file = data.join("postgres/cluster/postmaster.pid");
     let Ok(text) = std::fs::read_to_string(&file) else { return };
     let Some(pid) = text.lines().next() else { return };
-    let mut kill = Command::new("kill");
-    let signalled = kill.args(["-QUIT", pid]).stderr(Stdio::null()).status().expect("kill runs").success();
+    let process = pid.parse().ok().and_then(Pid::from_raw);
+    let signalled = process.is_some_and(|process| kill_process(process, Signal::QUIT).is_ok());
     let until = Instant::now() + Duration::from_secs(60);
     while signalled && file.exists() {
         assert!(Instant::now() < until, "PostgreSQL, process {pid}, does not end");

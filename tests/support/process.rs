@@ -1,6 +1,7 @@
 //! weir as a process of its own: started on a free loopback port, killed or stopped by its own process id.
 
 use super::client::Client;
+use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -120,8 +121,8 @@ impl Process {
 
     /// SIGTERM, then the exit status.
     pub fn stop(mut self) -> ExitStatus {
-        let told = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
-        assert!(told.success(), "weir was gone before it was stopped:\n{}", self.log_tail());
+        let told = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        assert!(told.is_ok(), "weir was gone before it was stopped:\n{}", self.log_tail());
         let until = Instant::now() + Duration::from_secs(60);
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {

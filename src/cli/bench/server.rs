@@ -2,6 +2,7 @@
 
 use super::load::METERS_YAML;
 use crate::cli::client::Failure;
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -144,7 +145,7 @@ impl Server {
     }
 
     fn end(&mut self) -> Result<(), Failure> {
-        Command::new("kill").arg(self.child.id().to_string()).status().map_err(said)?;
+        kill_process(Pid::from_child(&self.child), Signal::TERM).map_err(said)?;
         let status = self.child.wait().map_err(said)?;
         if status.success() { Ok(()) } else { Err(said(format!("weir stopped with {status}"))) }
     }

@@ -3,8 +3,8 @@
 
 mod audit;
 mod by_customer;
-mod customers;
 mod corrections;
+mod customers;
 mod entitlements;
 mod events;
 mod events_v2;
