@@ -2,7 +2,8 @@
 //!
 //! Applying ([`apply`]) adds rows and events to memory and publishes a new [`version`]; sealing ([`seal`]) makes memory
 //! files; merging ([`merge`]) makes few files of many; [`backfill`] counts the past of new meters; [`retention`]
-//! removes old raw events. What is durable is said by the [`ledger`]; a restart ([`recover`]) opens what it lists and
+//! removes old raw events. Events that were voided are taken out of every answer ([`voids`]), and out of the rows before
+//! retention comes ([`heal`]). What is durable is said by the [`ledger`]; a restart ([`recover`]) opens what it lists and
 //! has the line send the rest again. Queries ([`query`]) read one version and wait for nobody.
 
 mod apply;

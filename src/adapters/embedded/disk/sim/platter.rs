@@ -80,7 +80,10 @@ impl Inode {
         self.durable.resize(self.shown.len(), 0);
         for page in std::mem::take(&mut self.dirty).into_keys() {
             let version = page_of(&self.shown, page);
-            self.durable[page * PAGE..][..version.len()].copy_from_slice(version);
+            // A page beyond the end was cut off after it was written.
+            if !version.is_empty() {
+                self.durable[page * PAGE..][..version.len()].copy_from_slice(version);
+            }
         }
     }
 

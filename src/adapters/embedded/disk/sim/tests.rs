@@ -73,6 +73,16 @@ fn an_unsynced_truncation_may_be_undone() {
 }
 
 #[test]
+fn a_page_that_was_written_and_cut_off_is_not_synced() {
+    let disk = with_file(1, &[7; 5000]);
+    let file = disk.open(path("a")).unwrap();
+    file.write_at(4090, &[8; 100]).unwrap();
+    file.truncate(4084).unwrap();
+    file.sync().unwrap();
+    assert_eq!(content(&disk.restart(), "a").unwrap(), [7; 4084]);
+}
+
+#[test]
 fn unsynced_entries_may_or_may_not_survive_and_a_rename_is_atomic() {
     let seen = outcomes(|seed| {
         let disk = with_file(seed, b"old");

@@ -609,7 +609,7 @@ fn days_of_a_subject_are_left_out_of_a_merge_at_every_level_and_nothing_else() {
         let without: Days = hurt.iter().map(|meter| (*meter, of_subject.clone())).collect();
         let merged = scene.merge(&runs, &Retain { minutes_from: i64::MIN, meter: &|_| true, without: &without });
         for meter in 1..8 {
-            let all = vec![Minutes { start: first - 10 * plan::DAY, end: first + 10 * plan::DAY }];
+            let all = [Minutes { start: first - 10 * plan::DAY, end: first + 10 * plan::DAY }];
             for (days, hours, minutes) in [(&all[..], &[][..], &[][..]), (&[], &all[..], &[]), (&[], &[], &all[..])] {
                 let scan = RowScan { meter, subjects: None, days, hours, minutes };
                 let (mut before, mut after) = (Cells::new(), Cells::new());

@@ -72,3 +72,74 @@ async fn compare_if_on(store: &EmbeddedUsage, story: &Story, dice: &mut Dice, di
         }
     }
 }
+
+/// Opens a store whose log has let everything go.
+fn open_released(disk: &SimDisk) -> Arc<EmbeddedUsage> {
+    let settings = Settings { retention_raw_days: Some(36), ..hasty() };
+    let store = open(disk, settings).expect("the store");
+    *lock(&store.engine.released) = Frontier::at(0, u64::MAX);
+    store.engine.merging.ring();
+    store
+}
+
+#[test]
+fn rows_are_healed_before_raw_events_go_through_kills_and_power_cuts() {
+    let (mut healed, mut removed, mut crashes, mut answered) = (0, 0, 0, 0);
+    for seed in 1..=8 {
+        runtime().block_on(async {
+            let story = Story::random(300 + seed, EVENTS / 2, 90);
+            let mut dice = Dice::new(seed ^ 0x5EED);
+            let mut disk = SimDisk::new(seed);
+            let mut store = open_released(&disk);
+            while store.applied().next(0) < story.end {
+                if dice.one_in(2) {
+                    disk.power_cut_after(dice.roll(900));
+                }
+                let to = (store.applied().next(0) + 1 + dice.roll(150)).min(story.end);
+                let applied = apply_until_off(&store, &story, &mut dice, to, &disk).await;
+                if !applied || !disk.is_on() || dice.one_in(3) {
+                    disk = if disk.is_on() { disk.kill() } else { disk.restart() };
+                    drop(store);
+                    store = open_released(&disk);
+                    crashes += 1;
+                }
+                answered += compare_what_is_kept(&store, &story, &mut dice, 6, seed).await;
+            }
+            // A last time, onto a disk that stays on.
+            disk = disk.kill();
+            drop(store);
+            store = open_released(&disk);
+            apply_to(&store, &story, &mut dice, story.end).await.expect("applied");
+            settle(&store).await;
+            answered += compare_what_is_kept(&store, &story, &mut dice, 60, seed).await;
+            healed += store.engine.ledger().healed.len();
+            removed += store.snapshot().blocks_removed;
+        });
+    }
+    assert!(healed > 20 && removed > 3 && crashes > 20 && answered > 200, "{healed} {removed} {crashes} {answered}");
+}
+
+/// How many questions were answered; others need raw events that are gone.
+async fn compare_what_is_kept(
+    store: &EmbeddedUsage,
+    story: &Story,
+    dice: &mut Dice,
+    questions: usize,
+    seed: u64,
+) -> usize {
+    let mut answered = 0;
+    for _ in 0..questions {
+        let query = any_question(story, dice);
+        match store.usage(query.clone()).await {
+            Ok(found) => {
+                let expected = answer(story, found.applied.next(0), &query);
+                assert_eq!(found.rows, expected, "seed {seed}: {query:#?}");
+                answered += 1;
+            }
+            Err(ReadError::Refused(_)) => {}
+            // Without power nothing can be read.
+            Err(ReadError::Fault(_)) => {}
+        }
+    }
+    answered
+}
