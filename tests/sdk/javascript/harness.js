@@ -37,8 +37,11 @@ function noted(object, path) {
 /** The client as its users make it. */
 export const plain = new OpenMeter({ baseUrl, apiKey: 'weir-ignores-it' })
 
-export const { events, meters, subjects, customers, features, debug, info } = Object.fromEntries(
-  ['events', 'meters', 'subjects', 'customers', 'features', 'debug', 'info'].map((name) => [name, noted(plain[name], name)]),
+export const { events, meters, subjects, customers, features, entitlements, entitlementsV1, debug, info } = Object.fromEntries(
+  ['events', 'meters', 'subjects', 'customers', 'features', 'entitlements', 'entitlementsV1', 'debug', 'info'].map((name) => [
+    name,
+    noted(plain[name], name),
+  ]),
 )
 
 /** The body as it came, for what a JavaScript number cannot hold. */
