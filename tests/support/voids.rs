@@ -22,7 +22,7 @@ pub const ENDINGS: [Ending; 4] = [Ending::Voided, Ending::Replaced, Ending::Alre
 pub fn attempt(client: &Client, stream: &mut Stream, now_ns: i128, window_ns: i128) -> Ending {
     let winners = model::winners_at(&stream.events, window_ns);
     let meant = stream.events[pick(&mut stream.draw, &stream.events, &winners)].clone();
-    let time_ns = stream.draw.chance(60).then_some(meant.time_ns);
+    let time_ns = stream.draw.chance(40).then_some(meant.time_ns);
     let is_meant = |event: &Event| {
         (&event.source, &event.id) == (&meant.source, &meant.id)
             && time_ns.map_or(now_ns - event.accepted_ns < window_ns, |time_ns| event.time_ns == time_ns)
@@ -55,13 +55,15 @@ pub fn attempt(client: &Client, stream: &mut Stream, now_ns: i128, window_ns: i1
     ending
 }
 
-/// Mostly one that won, and often a young one.
+/// Of young ones, voided ones, old ones, and any.
 fn pick(draw: &mut Draw, events: &[Event], winners: &[usize]) -> usize {
-    let some = |draw: &mut Draw, of: &[usize]| *draw.pick(of);
-    match draw.below(4) {
+    let voided: Vec<usize> = winners.iter().copied().filter(|index| events[*index].voided).collect();
+    match draw.below(6) {
         0 => draw.below(events.len() as u64) as usize,
-        1 => some(draw, winners),
-        _ => some(draw, &winners[winners.len().saturating_sub(200)..]),
+        1 if !voided.is_empty() => *draw.pick(&voided),
+        2 => *draw.pick(&winners[..winners.len().min(500)]),
+        3 => *draw.pick(winners),
+        _ => *draw.pick(&winners[winners.len().saturating_sub(200)..]),
     }
 }
 
