@@ -4,7 +4,7 @@
 use crate::adapters::embedded;
 use crate::adapters::postgres::PrivateSettings;
 use crate::http;
-use crate::services::meters;
+use crate::services::{balances, meters};
 use crate::store;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,7 @@ pub struct Settings {
     /// The PostgreSQL that weir starts itself, unless `database.url` names another.
     pub postgres: PrivateSettings,
     pub metering: meters::Settings,
+    pub balances: balances::Settings,
     pub shutdown: Shutdown,
     /// For tests of weir itself; empty in every real installation.
     pub testing: Testing,
@@ -79,6 +80,7 @@ impl Default for Settings {
             database: store::Settings::default(),
             postgres: PrivateSettings::default(),
             metering: meters::Settings::default(),
+            balances: balances::Settings::default(),
             shutdown: Shutdown::default(),
             testing: Testing::default(),
         }

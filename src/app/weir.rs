@@ -281,6 +281,7 @@ fn records(
         forget: Arc::new(NoTrackers),
         clock,
         metering: settings.metering.clone(),
+        balances: settings.balances.clone(),
     })
 }
 

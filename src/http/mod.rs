@@ -36,6 +36,7 @@ use crate::ports::line::{Freshness, LineView};
 use crate::ports::{Clock, EventLog, UsageStore};
 use crate::services::attribution::Attributions;
 use crate::services::audit::Audit;
+use crate::services::balances::Balances;
 use crate::services::corrections::Corrections;
 use crate::services::customers::Customers;
 use crate::services::entitlements::Entitlements;
@@ -91,6 +92,7 @@ pub struct DoorState {
     pub subjects: Arc<Subjects>,
     pub features: Arc<Features>,
     pub entitlements: Arc<Entitlements>,
+    pub balances: Arc<Balances>,
     pub attributions: Attributions,
     pub audit: Arc<Audit>,
     pub gate: Arc<Gate>,
@@ -119,6 +121,7 @@ impl DoorState {
             subjects: records.subjects.clone(),
             features: records.features.clone(),
             entitlements: records.entitlements.clone(),
+            balances: records.balances.clone(),
             attributions: Attributions::new(records.database.clone(), records.gate.clone()),
             audit: records.audit.clone(),
             gate: records.gate.clone(),

@@ -4,6 +4,7 @@
 
 pub mod attribution;
 pub mod audit;
+pub mod balances;
 pub mod controls;
 pub mod corrections;
 pub mod customers;

@@ -1,6 +1,7 @@
 //! The business records, wired: everything that stands on PostgreSQL, on one database, one publisher and one gate.
 
 use super::audit::Audit;
+use super::balances::{self, Balances};
 use super::controls::Controls;
 use super::corrections::Corrections;
 use super::customers::Customers;
@@ -26,6 +27,7 @@ pub struct Foundation {
     pub forget: Arc<dyn Forget>,
     pub clock: Arc<dyn Clock>,
     pub metering: meters::Settings,
+    pub balances: balances::Settings,
 }
 
 /// The services of the business records. [`super::startup::run`] opens them.
@@ -35,6 +37,7 @@ pub struct Records {
     pub subjects: Arc<Subjects>,
     pub features: Arc<Features>,
     pub entitlements: Arc<Entitlements>,
+    pub balances: Arc<Balances>,
     pub corrections: Arc<Corrections>,
     pub audit: Arc<Audit>,
     pub controls: Arc<Controls>,
@@ -50,7 +53,7 @@ pub struct Records {
 impl Records {
     /// Closed until they are started.
     pub fn new(foundation: Foundation) -> Self {
-        let Foundation { database, log, store, freshness, forget, clock, metering } = foundation;
+        let Foundation { database, log, store, freshness, forget, clock, metering, balances } = foundation;
         let gate = Arc::new(Gate::default());
         let controls = Arc::new(Controls::new(log.clone(), freshness.clone(), forget.clone()));
         let publisher = Arc::new(Publisher::new(database.clone(), log, freshness.clone()));
@@ -60,20 +63,32 @@ impl Records {
         let customers = Customers::new(database.clone(), writes.clone(), gate.clone(), forget.clone());
         let corrections =
             Corrections::new(store.clone(), controls.clone(), publisher.clone(), writes.clone(), gate.clone());
+        let meters = Arc::new(Meters::new(
+            database.clone(),
+            writes.clone(),
+            store.clone(),
+            gate.clone(),
+            forget.clone(),
+            metering,
+        ));
+        let entitlements = Arc::new(entitlements);
+        let balances = Balances::new(
+            database.clone(),
+            gate.clone(),
+            clock.clone(),
+            entitlements.clone(),
+            meters.clone(),
+            store.clone(),
+            balances,
+        );
         Self {
+            balances: Arc::new(balances),
             corrections: Arc::new(corrections),
             controls,
             customers: Arc::new(customers),
-            entitlements: Arc::new(entitlements),
+            entitlements,
             features: Arc::new(Features::new(database.clone(), writes.clone(), gate.clone())),
-            meters: Arc::new(Meters::new(
-                database.clone(),
-                writes.clone(),
-                store.clone(),
-                gate.clone(),
-                forget.clone(),
-                metering,
-            )),
+            meters,
             subjects: Arc::new(Subjects::new(database.clone(), writes, gate.clone())),
             audit: Arc::new(Audit::new(database.clone(), gate.clone())),
             gate,

@@ -3,8 +3,8 @@
 
 pub mod records;
 
-use super::meters;
 use super::records::{Foundation, Records};
+use super::{balances, meters};
 use crate::domain::fault::Fault;
 use crate::domain::metering::query::{
     EventIdentity, EventsQuery, MeterJob, QueryRefusal, StoredEvent, TextFilter, UsageQuery, UsageRow, ValuesQuery,
@@ -86,6 +86,7 @@ impl World {
             forget: self.clone(),
             clock: self.clone(),
             metering: meters::Settings::default(),
+            balances: balances::Settings::default(),
         });
         records.gate.open();
         Arc::new(records)

@@ -10,6 +10,7 @@ pub mod grant;
 pub mod grant_draft;
 pub mod history;
 pub mod interval;
+pub mod layers;
 pub mod period;
 pub mod record;
 pub mod recurrence;

@@ -1,0 +1,228 @@
+//! Balances: what an entitlement gives at an instant, and how that came about.
+//!
+//! Nothing of it is kept. Terms come from the business records, usage from the usage store, and the burn-down is a pure
+//! function of both: a late event, a backdated grant or a subject key that moved is in the very next answer, and a
+//! balance never differs from the meter.
+
+mod history;
+mod usage;
+
+use super::attribution::{AttributionError, Attributions, Deleted};
+use super::entitlements::{EntitlementError, Entitlements, EntitlementsQuery, NotMetered, Owner, Shown};
+use super::gate::Gate;
+use super::meters::{MeterError, Meters};
+use crate::domain::catalog::feature::Feature;
+use crate::domain::entitlement::burndown::{self, Balance, TooManyPhases};
+use crate::domain::entitlement::record::{Entitlement, Kind};
+use crate::domain::entitlement::terms::Terms;
+use crate::domain::fault::Fault;
+use crate::domain::quantity::Overflow;
+use crate::domain::time::Instant;
+use crate::ports::usage_store::ReadError;
+use crate::ports::{Clock, UsageStore};
+use crate::store::page::PageAsk;
+use crate::store::{Database, features};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use ulid::Ulid;
+use usage::Measured;
+
+pub use history::{BalanceHistory, BalanceWindow, HistoryAsk};
+
+/// `[balances]` of `weir.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Most windows of one history.
+    pub history_windows_max: usize,
+    /// Most questions to the usage store that one balance or history may take. SUM, COUNT and LATEST take one,
+    /// UNIQUE_COUNT one for each phase or window of its busiest usage period.
+    pub usage_queries_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { history_windows_max: 100_000, usage_queries_max: 2_000 }
+    }
+}
+
+/// What one entitlement gives at an instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub has_access: bool,
+    /// Present for a metered one that is active at that instant.
+    pub metered: Option<Balance>,
+    /// Present for a static one that is active at that instant: JSON text.
+    pub config: Option<String>,
+}
+
+/// Why a balance was not told. Ordered: the first that applies is reported.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BalanceError {
+    #[error(transparent)]
+    Entitlement(#[from] EntitlementError),
+    #[error(transparent)]
+    NotMetered(#[from] NotMetered),
+    #[error("from {from} cannot be before {measure_from}, where measuring usage began")]
+    BeforeMeasuring { from: String, measure_from: String },
+    #[error("from {from} must be before to {to}")]
+    Backwards { from: String, to: String },
+    #[error("the history has more than {windows_max} windows; ask for a shorter time or larger windows")]
+    TooManyWindows { windows_max: usize },
+    #[error("the answer takes more than {queries_max} questions to the usage store; ask for larger windows")]
+    TooManyQueries { queries_max: usize },
+    #[error(transparent)]
+    TooManyPhases(#[from] TooManyPhases),
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// The balances of all customers.
+pub struct Balances {
+    database: Database,
+    gate: Arc<Gate>,
+    clock: Arc<dyn Clock>,
+    entitlements: Arc<Entitlements>,
+    meters: Arc<Meters>,
+    attributions: Attributions,
+    store: Arc<dyn UsageStore>,
+    settings: Settings,
+}
+
+/// A metered entitlement with all that decides its balance, but for the usage.
+struct Account {
+    terms: Terms,
+    measured: Measured,
+}
+
+impl Balances {
+    pub fn new(
+        database: Database,
+        gate: Arc<Gate>,
+        clock: Arc<dyn Clock>,
+        entitlements: Arc<Entitlements>,
+        meters: Arc<Meters>,
+        store: Arc<dyn UsageStore>,
+        settings: Settings,
+    ) -> Self {
+        let attributions = Attributions::new(database.clone(), gate.clone());
+        Self { database, gate, clock, entitlements, meters, attributions, store, settings }
+    }
+
+    /// Now, as reads without a time of their own are evaluated.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// What one entitlement gives at an instant.
+    pub async fn of(&self, namespace: &str, shown: &Shown, at: Instant) -> Result<Standing, BalanceError> {
+        let mut standings = self.of_each(namespace, std::slice::from_ref(shown), at).await?;
+        Ok(standings.pop().expect("one in, one out"))
+    }
+
+    /// What each of these gives at an instant, in the same order; one that is not active then gives nothing.
+    pub async fn of_each(&self, namespace: &str, shown: &[Shown], at: Instant) -> Result<Vec<Standing>, BalanceError> {
+        let active: Vec<&Entitlement> =
+            shown.iter().map(|shown| &shown.entitlement).filter(|entitlement| entitlement.is_active_at(at)).collect();
+        let accounts = self.accounts(namespace, &active).await?;
+        let mut standings = Vec::with_capacity(shown.len());
+        for Shown { entitlement, .. } in shown {
+            standings.push(match &entitlement.kind {
+                _ if !entitlement.is_active_at(at) => Standing { has_access: false, metered: None, config: None },
+                Kind::Static { config, .. } => {
+                    Standing { has_access: true, metered: None, config: Some(config.clone()) }
+                }
+                Kind::Boolean { .. } => Standing { has_access: true, metered: None, config: None },
+                Kind::Metered(metered) => {
+                    let balance = self.balance(&accounts[&entitlement.id], at).await?;
+                    let has_access = metered.gives_access(at, balance.balance);
+                    Standing { has_access, metered: Some(balance), config: None }
+                }
+            });
+        }
+        Ok(standings)
+    }
+
+    /// Everything that is active for the owner now, by feature key, and what it gives.
+    pub async fn of_owner(&self, namespace: &str, owner: Owner<'_>) -> Result<Vec<(Shown, Standing)>, BalanceError> {
+        let now = self.now();
+        let active =
+            self.entitlements.list_active(namespace, owner, EntitlementsQuery::default(), PageAsk::ALL).await?.items;
+        let standings = self.of_each(namespace, &active, now).await?;
+        let mut all: Vec<(Shown, Standing)> = active.into_iter().zip(standings).collect();
+        all.sort_by(|(a, _), (b, _)| a.feature_key.cmp(&b.feature_key));
+        Ok(all)
+    }
+
+    async fn balance(&self, account: &Account, at: Instant) -> Result<Balance, BalanceError> {
+        let needs = burndown::needs(&account.terms, at)?;
+        let usage = self.measure(&account.measured, &needs).await?;
+        Ok(burndown::balance(&account.terms, at, &usage)?)
+    }
+
+    /// The accounts of the metered ones among these, by entitlement.
+    async fn accounts(
+        &self,
+        namespace: &str,
+        entitlements: &[&Entitlement],
+    ) -> Result<BTreeMap<Ulid, Account>, BalanceError> {
+        let metered: Vec<&Entitlement> = entitlements.iter().copied().filter(|it| it.metered().is_some()).collect();
+        if metered.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut terms = self.entitlements.terms(namespace, &metered).await?;
+        let features = self.features(namespace, &metered).await?;
+        let mut customers: Vec<String> = metered.iter().map(|it| it.customer_id.to_string()).collect();
+        customers.sort_unstable();
+        customers.dedup();
+        let attribution = self.attributions.of(namespace, &customers, Deleted::Found).await.map_err(unfound)?;
+        let mut accounts = BTreeMap::new();
+        for entitlement in metered {
+            let feature = features.get(&entitlement.feature_id);
+            let feature = feature.ok_or_else(|| missing("feature", entitlement.feature_id))?;
+            let meter_id = feature.meter_id.ok_or_else(|| missing("meter of feature", feature.id))?;
+            let known = self.meters.known(namespace, &meter_id.to_string()).map_err(|error| match error {
+                MeterError::Fault(fault) => fault,
+                // The line has not applied its record yet.
+                _ => Fault::retry("usage store", format!("the meter {meter_id} is not counted yet")),
+            })?;
+            let is_its = |(_, owner): &(&String, &Ulid)| **owner == entitlement.customer_id;
+            let subjects = attribution.owners.iter().filter(is_its).map(|(subject, _)| subject.clone()).collect();
+            let measured = Measured { meter: known.meter, subjects, filters: feature.text_filters() };
+            let terms = terms.remove(&entitlement.id).ok_or_else(|| missing("terms", entitlement.id))?;
+            accounts.insert(entitlement.id, Account { terms, measured });
+        }
+        Ok(accounts)
+    }
+
+    /// By id, archived ones too.
+    async fn features(
+        &self,
+        namespace: &str,
+        entitlements: &[&Entitlement],
+    ) -> Result<BTreeMap<Ulid, Feature>, BalanceError> {
+        self.gate.check()?;
+        let mut ids: Vec<Ulid> = entitlements.iter().map(|it| it.feature_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let found = features::by_ids(&self.database.client().await?, namespace, &ids).await?;
+        Ok(found.into_iter().map(|feature| (feature.id, feature)).collect())
+    }
+}
+
+/// An entitlement's customer stays in the records, also when it is deleted.
+fn unfound(error: AttributionError) -> BalanceError {
+    match error {
+        AttributionError::Fault(fault) => fault.into(),
+        unknown @ AttributionError::Unknown { .. } => Fault::give_up("database", unknown.to_string()).into(),
+    }
+}
+
+fn missing(what: &str, id: Ulid) -> Fault {
+    Fault::give_up("database", format!("an entitlement needs the {what} {id}, which is not there"))
+}
