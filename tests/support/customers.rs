@@ -95,8 +95,8 @@ pub fn attempt(client: &Client, draw: &mut Draw, customers: &mut Vec<Customer>) 
             Attempt::Deleted
         }
         _ => {
+            let wanted = wanted(draw, customers);
             let customer = &mut customers[*draw.pick(&live)];
-            let wanted = wanted(draw);
             let path = format!("/api/v1/customers/{}", customer.id);
             let answer = client.put(&path, "application/json", wanted.to_string().as_bytes()).expect("weir runs");
             match taken(&answer, 200, &wanted) {
@@ -111,7 +111,7 @@ pub fn attempt(client: &Client, draw: &mut Draw, customers: &mut Vec<Customer>) 
 }
 
 fn make(client: &Client, draw: &mut Draw, customers: &mut Vec<Customer>) -> Attempt {
-    let wanted = wanted(draw);
+    let wanted = wanted(draw, customers);
     let answer = client.post("/api/v1/customers", "application/json", wanted.to_string().as_bytes());
     match taken(&answer.expect("weir runs"), 201, &wanted) {
         Some(made) => {
@@ -135,10 +135,17 @@ fn taken(answer: &Answer, status: u16, wanted: &Value) -> Option<Customer> {
     Some(Customer { id, key: text(&wanted["key"]), name, subjects: subjects.collect(), deleted: None })
 }
 
-/// A customer with some of the names that events have.
-fn wanted(draw: &mut Draw) -> Value {
+/// A customer with some of the names that events have, and often with one that is another's key.
+fn wanted(draw: &mut Draw, customers: &[Customer]) -> Value {
     let mut wanted = json!({"name": format!("Customer, \"{}\"", draw.below(100))});
     let mut subjects: Vec<&str> = SUBJECTS.into_iter().filter(|_| draw.chance(20)).collect();
+    let keys: Vec<&str> =
+        customers.iter().filter(|other| other.is_live()).filter_map(|other| other.key.as_deref()).collect();
+    if !keys.is_empty() && draw.chance(30) {
+        subjects.push(draw.pick(&keys));
+        subjects.sort_unstable();
+        subjects.dedup();
+    }
     if draw.chance(50) {
         wanted["key"] = json!(draw.pick(&SUBJECTS[..]));
     } else if subjects.is_empty() {

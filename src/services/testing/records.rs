@@ -4,6 +4,7 @@ use super::World;
 use crate::domain::metering::Aggregation;
 use crate::domain::metering::meter::MeterDraft;
 use crate::services::audit::{AuditEntry, AuditQuery};
+use crate::services::balances;
 use crate::services::meters::{Settings, StoredMeter};
 use crate::services::records::{Foundation, Records};
 use crate::services::startup::{self, EventLogId, Parts};
@@ -36,6 +37,7 @@ impl Scene {
             forget: world.clone(),
             clock: world.clone(),
             metering,
+            balances: balances::Settings::default(),
         });
         Self { world, records: Arc::new(records) }
     }
