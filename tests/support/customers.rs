@@ -142,7 +142,7 @@ fn wanted(draw: &mut Draw, customers: &[Customer]) -> Value {
     let keys: Vec<&str> =
         customers.iter().filter(|other| other.is_live()).filter_map(|other| other.key.as_deref()).collect();
     if !keys.is_empty() && draw.chance(30) {
-        subjects.push(draw.pick(&keys));
+        subjects.push(draw.pick::<&str>(&keys));
         subjects.sort_unstable();
         subjects.dedup();
     }
