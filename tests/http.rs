@@ -6,6 +6,8 @@ mod support;
 mod by_customer;
 #[path = "http/customers.rs"]
 mod customers;
+#[path = "http/entitlements.rs"]
+mod entitlements;
 #[path = "http/events_list.rs"]
 mod events_list;
 #[path = "http/events_post.rs"]

@@ -130,6 +130,12 @@ impl Features {
         live(found, id_or_key)
     }
 
+    /// The live features with these keys.
+    pub async fn by_keys(&self, namespace: &str, keys: &[&str]) -> Result<Vec<Feature>, FeatureError> {
+        self.gate.check()?;
+        Ok(features::by_keys(&self.database.client().await?, namespace, keys).await?)
+    }
+
     /// In order of creation; archived ones when asked for.
     pub async fn list(&self, namespace: &str, include_archived: bool) -> Result<Vec<Feature>, FeatureError> {
         self.gate.check()?;

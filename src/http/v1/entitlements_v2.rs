@@ -6,7 +6,8 @@
 
 use super::customers::CustomerPath;
 use super::entitlements::{
-    ById, EntitlementOrdering, EntitlementType, EntitlementV2, EntitlementV2CreateInputs, ResetEntitlementUsageInput,
+    At, ById, EntitlementOrdering, EntitlementType, EntitlementV2, EntitlementV2CreateInputs, EntitlementValueV2,
+    HistoryParams, ResetEntitlementUsageInput, WindowedBalanceHistory, standing, told,
 };
 use super::paging::{OffsetParams, PageParams, Part, paginated};
 use super::wire::IdOrKey;
@@ -61,10 +62,48 @@ pub async fn get(
     Params(which): Params<EntitlementOfCustomer>,
     state: Data<DoorState>,
 ) -> Result<HttpResponse, Problem> {
-    let (owner, name) = (Owner::Customer(path.name()), which.entitlement_id_or_feature_key);
-    let found = state.entitlements.find_of_customer(&state.namespace, owner, &name, None).await?;
+    let shown = found(&state, &path, &which).await?;
+    Ok(json(HttpResponse::Ok(), &EntitlementV2::from(&shown)))
+}
+
+async fn found(state: &DoorState, path: &CustomerPath, which: &EntitlementOfCustomer) -> Result<Shown, Problem> {
+    let (owner, name) = (Owner::Customer(path.name()), &which.entitlement_id_or_feature_key);
+    let found = state.entitlements.find_of_customer(&state.namespace, owner, name, None).await?;
     let not_found = || EntitlementError::NotFound { namespace: state.namespace.clone(), id_or_key: name.clone() };
-    Ok(json(HttpResponse::Ok(), &EntitlementV2::from(&found.ok_or_else(not_found)?)))
+    Ok(found.ok_or_else(not_found)?)
+}
+
+#[utoipa::path(get, path = "/api/v2/customers/{customerIdOrKey}/entitlements/{entitlementIdOrFeatureKey}/value",
+    operation_id = "getCustomerEntitlementValueV2", tag = "Entitlements",
+    params(CustomerPath, EntitlementOfCustomer, At),
+    responses((status = 200, body = EntitlementValueV2), V1NotFound, V1Problems))]
+pub async fn value(
+    Params(path): Params<CustomerPath>,
+    Params(which): Params<EntitlementOfCustomer>,
+    Params(asked): Params<At>,
+    request: HttpRequest,
+    state: Data<DoorState>,
+) -> Result<HttpResponse, Problem> {
+    let (owner, name) = (Owner::Customer(path.name()), &which.entitlement_id_or_feature_key);
+    let (seen, standing) = standing(&request, &state, owner, name, asked.instant()).await?;
+    let mut response = HttpResponse::Ok();
+    seen.mark(&mut response);
+    Ok(json(response, &standing.as_ref().map(EntitlementValueV2::from).unwrap_or_default()))
+}
+
+#[utoipa::path(get, path = "/api/v2/customers/{customerIdOrKey}/entitlements/{entitlementIdOrFeatureKey}/history",
+    operation_id = "getCustomerEntitlementHistoryV2", tag = "Entitlements",
+    params(CustomerPath, EntitlementOfCustomer, HistoryParams),
+    responses((status = 200, body = WindowedBalanceHistory), V1NotFound, V1Problems))]
+pub async fn history(
+    Params(path): Params<CustomerPath>,
+    Params(which): Params<EntitlementOfCustomer>,
+    Params(asked): Params<HistoryParams>,
+    request: HttpRequest,
+    state: Data<DoorState>,
+) -> Result<HttpResponse, Problem> {
+    let shown = found(&state, &path, &which).await?;
+    told(&request, &state, &shown, &asked).await
 }
 
 #[utoipa::path(delete, path = "/api/v2/customers/{customerIdOrKey}/entitlements/{entitlementIdOrFeatureKey}",

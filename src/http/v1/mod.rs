@@ -1,6 +1,7 @@
 //! The routes of v1, and weir's own beside them: one file per resource.
 
 pub mod about;
+pub mod access;
 pub mod audit;
 pub mod conflicts;
 pub mod corrections;
@@ -96,6 +97,11 @@ fn of_customers(config: &mut ServiceConfig) {
                 .route(get().to(customers::get))
                 .route(put().to(customers::update))
                 .route(delete().to(customers::delete)),
+        )
+        .service(resource("/api/v1/customers/{customerIdOrKey}/access").route(get().to(access::access)))
+        .service(
+            resource("/api/v1/customers/{customerIdOrKey}/entitlements/{featureKey}/value")
+                .route(get().to(access::value)),
         );
 }
 
@@ -116,6 +122,8 @@ fn of_entitlements(config: &mut ServiceConfig) {
         .service(below("/{entitlementId}").route(get().to(entitlements::get)).route(delete().to(entitlements::delete)))
         .service(below("/{entitlementIdOrFeatureKey}/override").route(put().to(entitlements::replace)))
         .service(below("/{entitlementId}/reset").route(post().to(entitlements::reset)))
+        .service(below("/{entitlementIdOrFeatureKey}/value").route(get().to(entitlements::value)))
+        .service(below("/{entitlementId}/history").route(get().to(entitlements::history)))
         .service(
             below("/{entitlementIdOrFeatureKey}/grants")
                 .route(get().to(grants::list_of_subject))
@@ -136,6 +144,8 @@ fn of_entitlements_v2(config: &mut ServiceConfig) {
         )
         .service(below("/{entitlementIdOrFeatureKey}/override").route(put().to(entitlements_v2::replace)))
         .service(below("/{entitlementIdOrFeatureKey}/reset").route(post().to(entitlements_v2::reset)))
+        .service(below("/{entitlementIdOrFeatureKey}/value").route(get().to(entitlements_v2::value)))
+        .service(below("/{entitlementIdOrFeatureKey}/history").route(get().to(entitlements_v2::history)))
         .service(
             below("/{entitlementIdOrFeatureKey}/grants")
                 .route(get().to(grants::list_of_customer))

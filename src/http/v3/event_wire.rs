@@ -1,6 +1,6 @@
 //! Events as v3 shows and takes them.
 
-use super::page::number;
+use super::cursor_page::{CursorMeta, CursorMetaPage};
 use super::wire::UlidText;
 use crate::domain::metering::query::{EventsQuery, StoredEvent};
 use crate::http::cursor;
@@ -127,30 +127,6 @@ pub struct IngestedEventPaginatedResponse<'a> {
     meta: CursorMeta,
 }
 
-#[derive(Serialize, ToSchema)]
-struct CursorMeta {
-    page: CursorMetaPage,
-}
-
-/// The published contract calls them URIs; they are bare cursors, as clients know it.
-#[derive(Serialize, ToSchema)]
-struct CursorMetaPage {
-    #[schema(format = "path")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first: Option<String>,
-    #[schema(format = "path")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last: Option<String>,
-    /// There while the page is full.
-    #[schema(format = "path", required = true)]
-    next: Option<String>,
-    /// Always null: paging goes forward only.
-    #[schema(format = "path", required = true)]
-    previous: Option<String>,
-    #[schema(schema_with = number)]
-    size: usize,
-}
-
 impl<'a> IngestedEventPaginatedResponse<'a> {
     /// What the query `asked` found.
     pub fn of(asked: &EventsQuery, events: &'a [StoredEvent], remarks: &Remarks) -> Self {
@@ -160,6 +136,7 @@ impl<'a> IngestedEventPaginatedResponse<'a> {
             first: events.first().map(cursor),
             next: last.clone().filter(|_| events.len() == asked.limit),
             last,
+            // Paging goes forward only.
             previous: None,
             size: asked.limit,
         };

@@ -3,6 +3,7 @@
 //! 200 a page and the cursors of its ends · 400 a page, a filter or an order that cannot be read. Newest first unless
 //! another order is asked for.
 
+use super::cursor_page::{Asked, CursorPaginationQueryPage};
 use super::event_wire::IngestedEventPaginatedResponse;
 use super::field_filters::{DateTimeFieldFilter, StringFieldFilter, ULIDFieldFilter};
 use super::filter::{Field, Filters, Kind};
@@ -24,9 +25,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use utoipa::{IntoParams, ToSchema};
 
-/// Events on a page when no size is asked for, and most of them.
+/// Events on a page when no size is asked for.
 const SIZE: usize = 20;
-const SIZE_MAX: usize = 100;
 
 const FILTERS: [Field; 8] = [
     ("id", Kind::Text),
@@ -105,31 +105,13 @@ struct Page {
 
 impl Page {
     fn read(parameters: &QueryString) -> Result<Self, Problem> {
-        let (mut size, mut after) = (None, None);
-        for (name, text) in parameters.members("page") {
-            let slot = match name {
-                "size" => &mut size,
-                "after" => &mut after,
-                "before" => return Err(refused("page[before]", "backward pagination is not supported")),
-                _ => return Err(refused_by("page", "format", format!("unknown member {name:?}"))),
-            };
-            if slot.replace(text).is_some() {
-                return Err(refused_by(&format!("page.{name}"), "format", "is there twice".to_string()));
-            }
+        let Asked { size, after, before } = Asked::read(parameters, SIZE)?;
+        if before.is_some() {
+            return Err(refused("page[before]", "backward pagination is not supported"));
         }
         let after = after.map(cursor::decode).transpose();
-        Ok(Self {
-            size: size.map_or(Ok(SIZE), page_size)?,
-            after: after.map_err(|error| refused("page[after]", error.to_string()))?,
-        })
+        Ok(Self { size, after: after.map_err(|error| refused("page[after]", error.to_string()))? })
     }
-}
-
-fn page_size(text: &str) -> Result<usize, Problem> {
-    let number: i64 =
-        text.parse().map_err(|_| refused_by("page.size", "format", "must be a whole number".to_string()))?;
-    let size = usize::try_from(number).ok().filter(|size| (1..=SIZE_MAX).contains(size));
-    size.ok_or_else(|| refused("page[size]", format!("must be 1 to {SIZE_MAX}")))
 }
 
 /// Page and filter are read with grammars of their own.
@@ -143,15 +125,6 @@ pub struct List {
     #[serde(rename = "filter")]
     _filter: Option<IgnoredAny>,
     sort: Option<SortQuery>,
-}
-
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "it is only described")]
-pub struct CursorPaginationQueryPage {
-    size: Option<i64>,
-    after: Option<String>,
-    before: Option<String>,
 }
 
 #[derive(ToSchema)]

@@ -3,9 +3,11 @@
 //! The services are those of v1, and so is how they tell what they refuse: on v3 paths, too, that comes in the dialect
 //! of v1, as clients know it. What is wrong with a parameter or a body is told in v3's own.
 
+pub mod cursor_page;
 mod customer_wire;
 pub mod customers;
 mod documents;
+pub mod entitlement_access;
 mod event_wire;
 pub mod events;
 mod feature_wire;
@@ -62,6 +64,13 @@ fn of_customers(config: &mut ServiceConfig) {
                 .route(get().to(customers::get))
                 .route(put().to(customers::upsert))
                 .route(delete().to(customers::delete)),
+        )
+        .service(
+            resource("/api/v3/openmeter/customers/{customerId}/entitlement-access")
+                .route(get().to(entitlement_access::list)),
+        )
+        .service(
+            resource("/api/v3/openmeter/entitlement-access/query").route(post().to(entitlement_access::query::query)),
         );
 }
 

@@ -8,24 +8,32 @@
 //! An entitlement named by its id is found whatever stands before it in the path, as clients know it.
 
 mod create;
+mod history;
 mod list;
 pub mod period;
 mod problems;
 mod reset;
 mod shown;
+mod value;
 
 pub use create::{EntitlementCreateInputs, EntitlementType, EntitlementV2CreateInputs};
+pub use history::{HistoryParams, WindowedBalanceHistory};
 pub use list::{EntitlementOrderBy, EntitlementOrdering};
 pub use reset::ResetEntitlementUsageInput;
 pub use shown::{Entitlement, EntitlementV2};
+pub use value::{EntitlementValue, EntitlementValueV2};
 
 use super::paging::{OffsetParams, PageParams, Part, paginated};
+use crate::domain::time::Instant;
 use crate::http::caller::{answer, caller, kept, nothing};
 use crate::http::contract::{Body, Params};
+use crate::http::freshness::{self, Seen};
 use crate::http::openapi::problems::{V1Conflict, V1NotFound, V1Problems};
 use crate::http::problem::Problem;
+use crate::http::times::DateTime;
 use crate::http::{DoorState, json};
-use crate::services::entitlements::{EntitlementsQuery, Owner, Shown, Which};
+use crate::services::balances::Standing;
+use crate::services::entitlements::{EntitlementError, EntitlementsQuery, Owner, Shown, Which};
 use crate::services::page::PageAsk;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
@@ -33,15 +41,12 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-/// All of them: one customer has at most one for each feature.
-const ALL: PageAsk = PageAsk { offset: 0, limit: i64::MAX as u64 };
-
 #[utoipa::path(get, path = "/api/v1/subjects/{subjectIdOrKey}/entitlements", operation_id = "listSubjectEntitlements",
     tag = "Entitlements", params(OfSubject, ListOfSubject),
     responses((status = 200, body = Vec<Entitlement>), V1NotFound, V1Problems))]
 pub async fn list_of_subject(Params(path): Params<OfSubject>, state: Data<DoorState>) -> Result<HttpResponse, Problem> {
     let query = EntitlementsQuery::default();
-    let found = state.entitlements.list_active(&state.namespace, path.owner(), query, ALL).await?;
+    let found = state.entitlements.list_active(&state.namespace, path.owner(), query, PageAsk::ALL).await?;
     let rows: Vec<Entitlement> = found.items.iter().map(Entitlement::from).collect();
     Ok(json(HttpResponse::Ok(), &rows))
 }
@@ -109,6 +114,70 @@ pub async fn reset(
     let caller = caller(&request, &state, body.hash)?;
     let which = Which::Id(&path.entitlement_id);
     Ok(answer(state.entitlements.reset(&caller, which, body.value.into(), nothing()).await?))
+}
+
+#[utoipa::path(get, path = "/api/v1/subjects/{subjectIdOrKey}/entitlements/{entitlementIdOrFeatureKey}/value",
+    operation_id = "getEntitlementValue", tag = "Entitlements", params(OfSubject, EntitlementOfSubject, At),
+    responses((status = 200, body = EntitlementValue), V1NotFound, V1Problems))]
+pub async fn value(
+    Params(path): Params<OfSubject>,
+    Params(which): Params<EntitlementOfSubject>,
+    Params(asked): Params<At>,
+    request: HttpRequest,
+    state: Data<DoorState>,
+) -> Result<HttpResponse, Problem> {
+    let name = &which.entitlement_id_or_feature_key;
+    let (seen, standing) = standing(&request, &state, path.owner(), name, asked.instant()).await?;
+    let not_found = || EntitlementError::NotFound { namespace: state.namespace.clone(), id_or_key: name.clone() };
+    let mut response = HttpResponse::Ok();
+    seen.mark(&mut response);
+    Ok(json(response, &EntitlementValue::from(&standing.ok_or_else(not_found)?)))
+}
+
+#[utoipa::path(get, path = "/api/v1/subjects/{subjectIdOrKey}/entitlements/{entitlementId}/history",
+    operation_id = "getEntitlementHistory", tag = "Entitlements", params(OfSubject, EntitlementPath, HistoryParams),
+    responses((status = 200, body = WindowedBalanceHistory), V1NotFound, V1Problems))]
+pub async fn history(
+    Params(path): Params<EntitlementPath>,
+    Params(asked): Params<HistoryParams>,
+    request: HttpRequest,
+    state: Data<DoorState>,
+) -> Result<HttpResponse, Problem> {
+    let shown = state.entitlements.get(&state.namespace, &path.entitlement_id).await?;
+    told(&request, &state, &shown, &asked).await
+}
+
+/// What the entitlement of this name gives its owner, at an instant or now; none where there is none.
+pub async fn standing(
+    request: &HttpRequest,
+    state: &DoorState,
+    owner: Owner<'_>,
+    id_or_feature_key: &str,
+    at: Option<Instant>,
+) -> Result<(Seen, Option<Standing>), Problem> {
+    let seen = freshness::wait(request, state).await?;
+    let at = at.unwrap_or_else(|| state.balances.now());
+    let found = state.entitlements.find_of_customer(&state.namespace, owner, id_or_feature_key, Some(at)).await?;
+    let standing = match found {
+        Some(shown) => Some(state.balances.of(&state.namespace, &shown, at).await?),
+        None => None,
+    };
+    Ok((seen, standing))
+}
+
+/// The history of this entitlement, as it is answered.
+pub async fn told(
+    request: &HttpRequest,
+    state: &DoorState,
+    shown: &Shown,
+    asked: &HistoryParams,
+) -> Result<HttpResponse, Problem> {
+    let ask = asked.ask()?;
+    let seen = freshness::wait(request, state).await?;
+    let history = state.balances.history(&state.namespace, shown, &ask).await?;
+    let mut response = HttpResponse::Ok();
+    seen.mark(&mut response);
+    Ok(json(response, &WindowedBalanceHistory::of(&ask, &history)))
 }
 
 #[utoipa::path(get, path = "/api/v1/entitlements", operation_id = "listEntitlements", tag = "Entitlements",
@@ -183,6 +252,20 @@ pub struct EntitlementOfSubject {
 pub struct ById {
     #[param(pattern = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$")]
     pub entitlement_id: String,
+}
+
+/// Now, unless said otherwise.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct At {
+    #[param(value_type = Option<String>, format = DateTime)]
+    time: Option<DateTime>,
+}
+
+impl At {
+    pub fn instant(&self) -> Option<Instant> {
+        self.time.as_ref().map(|time| time.instant)
+    }
 }
 
 /// Checked, and otherwise without effect, as clients know it.

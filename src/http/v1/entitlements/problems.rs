@@ -2,6 +2,7 @@
 
 use crate::http::caller;
 use crate::http::problem::Problem;
+use crate::services::balances::BalanceError;
 use crate::services::entitlements::{EntitlementError, GrantRefusal};
 use actix_web::http::StatusCode;
 
@@ -40,6 +41,23 @@ impl From<GrantRefusal> for Problem {
                 problem.with_issue(code, "$.amount", &message, [("amount", 0.into())])
             }
             _ => problem,
+        }
+    }
+}
+
+impl From<BalanceError> for Problem {
+    fn from(error: BalanceError) -> Self {
+        match error {
+            BalanceError::Entitlement(error) => error.into(),
+            BalanceError::NotMetered(_)
+            | BalanceError::BeforeMeasuring { .. }
+            | BalanceError::Backwards { .. }
+            | BalanceError::TooManyWindows { .. }
+            | BalanceError::TooManyQueries { .. }
+            | BalanceError::TooManyPhases(_)
+            | BalanceError::Overflow(_) => Problem::validation(error),
+            BalanceError::Read(error) => error.into(),
+            BalanceError::Fault(fault) => fault.into(),
         }
     }
 }
