@@ -75,6 +75,10 @@ fn settle(schema: &mut Value, is_nullable: &dyn Fn(&str) -> bool) {
             settle(&mut schema[key], &|_| false);
         }
     }
+    // What is said of a list is put on its elements.
+    if let Some(read_only) = schema["items"].as_object_mut().and_then(|items| items.remove("readOnly")) {
+        schema["readOnly"] = read_only;
+    }
     // Every name is a text.
     if schema["propertyNames"]["type"] == "string" {
         schema.as_object_mut().expect("it has members").remove("propertyNames");
