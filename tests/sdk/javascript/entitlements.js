@@ -1,8 +1,8 @@
-// Entitlements by customer and by subject, their grants, overrides and resets.
+// Entitlements by customer and by subject, their grants, overrides and resets; what they give, and how that went.
 
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
-import { customers, entitlements, entitlementsV1, features, meters, refused } from './harness.js'
+import { customers, entitlements, entitlementsV1, events, features, meters, refused } from './harness.js'
 
 const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/
 const minute = (date) => new Date(Math.floor(date.getTime() / 60_000) * 60_000)
@@ -24,7 +24,7 @@ before(async () => {
   await features.create({ key: 'js_calls', name: 'Calls', meterSlug: 'js_calls' })
   await features.create({ key: 'js_sso', name: 'SSO' })
   await features.create({ key: 'js_config', name: 'Config' })
-  for (const key of ['js-ent', 'js-ent-v1', 'js-ent-kinds'])
+  for (const key of ['js-ent', 'js-ent-v1', 'js-ent-kinds', 'js-ent-value'])
     await customers.create({ key, name: key, usageAttribution: { subjectKeys: [`s-${key}`] } })
 })
 
@@ -133,4 +133,38 @@ test('entitlements by subject', async () => {
   await refused(v1.get(replaced.id), 404, 'Not Found', missing(replaced.id))
   const unknown = v1.create('js-nobody', { type: 'boolean', featureKey: 'js_sso' })
   await refused(unknown, 404, 'Not Found', 'not found error: subject not found [namespace=default subject.idOrKey=js-nobody]')
+})
+
+test('values, access and history follow every event', async () => {
+  const key = 'js-ent-value'
+  const of = customers.entitlements
+  const made = await of.create(key, { ...monthly, measureUsageFrom: 'CURRENT_PERIOD_START', issue: { amount: 10 } })
+  const grant = (await of.listGrants(key, 'js_calls')).items[0]
+  const use = (id, n) => ({ id, source: 'js', specversion: '1.0', type: 'js.call', subject: `s-${key}`, time: thisMonth(), data: { n } })
+  await events.ingest(use('js-value-1', 2.5))
+  const v1 = { hasAccess: true, balance: 7.5, usage: 2.5, overage: 0, totalAvailableGrantAmount: 10 }
+  const v2 = { ...v1, grantBalances: { [grant.id]: 7.5 } }
+  for (const name of ['js_calls', made.id]) assert.deepEqual(await of.value(key, name), v2)
+  assert.deepEqual(await customers.entitlementsV1.value(key, 'js_calls'), v1)
+  assert.deepEqual(await entitlementsV1.value(`s-${key}`, 'js_calls'), v1)
+  assert.deepEqual(await customers.getAccess(key), { entitlements: { js_calls: v2 } })
+  assert.deepEqual(await of.value(key, 'js_sso'), { hasAccess: false })
+  assert.deepEqual(await customers.entitlementsV1.value(key, 'js_sso'), { hasAccess: false })
+  await refused(entitlementsV1.value(`s-${key}`, 'js_sso'), 404, 'Not Found', missing('js_sso'))
+  const before = { query: { time: new Date('2025-01-01T00:00:00Z') } }
+  assert.deepEqual(await of.value(key, made.id, before), { hasAccess: false })
+
+  await events.ingest(use('js-value-2', 8))
+  const over = await of.value(key, 'js_calls')
+  assert.deepEqual([over.hasAccess, over.balance, over.usage, over.overage], [false, 0, 10.5, 0.5])
+
+  const told = await of.history(key, 'js_calls', 'DAY')
+  assert.deepEqual(await entitlementsV1.history('any', made.id, { windowSize: 'DAY' }), told)
+  const [first] = told.windowedHistory
+  assert.deepEqual([first.period.from, first.usage, first.balanceAtStart], [thisMonth(), 10.5, 10])
+  const [phase] = told.burndownHistory
+  assert.deepEqual([phase.usage, phase.overage, phase.balanceAtStart, phase.balanceAtEnd], [10.5, 0.5, 10, 0])
+  assert.deepEqual([phase.grantBalancesAtStart, phase.grantUsages], [{ [grant.id]: 10 }, [{ grantId: grant.id, usage: 10 }]])
+  const early = of.history(key, 'js_calls', 'DAY', { query: { from: new Date('2025-01-01T00:00:00Z') } })
+  await refused(early, 400, 'Bad Request', /^validation error: from 2025-01-01T00:00:00Z cannot be before /)
 })

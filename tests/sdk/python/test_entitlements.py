@@ -1,11 +1,16 @@
-"""Entitlements of customers, their grants, overrides and resets. What goes by subject this client cannot ask: its
+"""Entitlements of customers, their grants, overrides and resets; what they give, and how that went. What goes by subject this client cannot ask: its
 `subjects` are those of another resource."""
 
 import datetime
 
 import pytest
 from corehttp.exceptions import ResourceExistsError, ResourceNotFoundError
-from openmeter.models import EntitlementGrantCreateInputV2, EntitlementMeteredV2CreateInputs, ResetEntitlementUsageInput
+from openmeter.models import (
+    EntitlementGrantCreateInputV2,
+    EntitlementMeteredV2CreateInputs,
+    Event,
+    ResetEntitlementUsageInput,
+)
 
 CUSTOMER = "py-ent"
 ANCHOR = datetime.datetime(2025, 1, 1, tzinfo=datetime.timezone.utc)
@@ -29,6 +34,7 @@ def catalogue(client):
     client.features.create({"key": "py_calls", "name": "Calls", "meterSlug": "py_calls"})
     client.features.create({"key": "py_sso", "name": "SSO"})
     client.customers.create({"key": CUSTOMER, "name": "Py", "usageAttribution": {"subjectKeys": ["ent-py-s"]}})
+    client.customers.create({"key": "py-value", "name": "Py", "usageAttribution": {"subjectKeys": ["ent-py-v"]}})
 
 
 def missing(name):
@@ -106,3 +112,36 @@ def test_what_is_not_metered_has_a_configuration_or_nothing(client, refused):
     refused(lambda: post(CUSTOMER, bad), 400, "Bad Request", "invalid JSON config")
     unnamed = {"type": "boolean"}
     refused(lambda: post(CUSTOMER, unnamed), 400, "Bad Request", "either featureId or featureKey must be provided")
+
+
+def test_values_access_and_history_follow_every_event(client, refused):
+    key, of = "py-value", client.customer_entitlement_v2
+    made = client.customer_entitlements_v2.post(key, monthly(issue={"amount": 10}))
+    [grant] = of.get_grants(key, "py_calls")["items"]
+
+    def use(id, n):
+        client.events.ingest_event(
+            Event(id=id, source="py", specversion="1.0", type="py.call", subject="ent-py-v", time=this_month(), data={"n": n})
+        )
+
+    use("py-value-1", 2.5)
+    v1 = {"hasAccess": True, "balance": 7.5, "usage": 2.5, "overage": 0, "totalAvailableGrantAmount": 10}
+    v2 = {**v1, "grantBalances": {grant.id: 7.5}}
+    assert dict(of.get_customer_entitlement_value(key, "py_calls")) == v2
+    assert dict(of.get_customer_entitlement_value(key, made["id"])) == v2
+    assert dict(client.customer_entitlement.get_customer_entitlement_value(key, "py_calls")) == v1
+    assert client.customer.get_customer_access(key)["entitlements"]["py_calls"] == v2
+    assert of.get_customer_entitlement_value(key, "py_sso").has_access is False
+    assert client.customer_entitlement.get_customer_entitlement_value(key, "py_sso").has_access is False
+
+    use("py-value-2", 8)
+    over = of.get_customer_entitlement_value(key, "py_calls")
+    assert (over.has_access, over.balance, over.usage, over.overage) == (False, 0, 10.5, 0.5)
+    told = of.get_customer_entitlement_history(key, "py_calls", window_size="DAY")
+    first, phase = told.windowed_history[0], told.burndown_history[0]
+    assert (first.period.from_property, first.usage, first.balance_at_start) == (this_month(), 10.5, 10)
+    assert (phase.usage, phase.overage, phase.balance_at_start, phase.balance_at_end) == (10.5, 0.5, 10, 0)
+    assert [(it.grant_id, it.usage) for it in phase.grant_usages] == [(grant.id, 10)]
+    text = "cannot be before"
+    early = lambda: of.get_customer_entitlement_history(key, "py_calls", window_size="DAY", from_parameter=ANCHOR)  # noqa: E731
+    refused(early, 400, "Bad Request", text)
