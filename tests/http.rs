@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "http/balances.rs"]
+mod balances;
 #[path = "http/by_customer.rs"]
 mod by_customer;
 #[path = "http/customers.rs"]

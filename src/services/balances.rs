@@ -8,7 +8,7 @@ mod history;
 mod usage;
 
 use super::attribution::{AttributionError, Attributions, Deleted};
-use super::entitlements::{EntitlementError, Entitlements, EntitlementsQuery, NotMetered, Owner, Shown};
+use super::entitlements::{EntitlementError, Entitlements, NotMetered, Owner, Shown};
 use super::gate::Gate;
 use super::meters::{MeterError, Meters};
 use crate::domain::catalog::feature::Feature;
@@ -16,11 +16,11 @@ use crate::domain::entitlement::burndown::{self, Balance, TooManyPhases};
 use crate::domain::entitlement::record::{Entitlement, Kind};
 use crate::domain::entitlement::terms::Terms;
 use crate::domain::fault::Fault;
+use crate::domain::position::Frontier;
 use crate::domain::quantity::Overflow;
 use crate::domain::time::Instant;
 use crate::ports::usage_store::ReadError;
 use crate::ports::{Clock, UsageStore};
-use crate::store::page::PageAsk;
 use crate::store::{Database, features};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -114,6 +114,11 @@ impl Balances {
         Self { database, gate, clock, entitlements, meters, attributions, store, settings }
     }
 
+    /// How far usage was counted before a read that begins now: all of that is in its answer.
+    pub fn applied(&self) -> Frontier {
+        self.store.applied()
+    }
+
     /// Now, as reads without a time of their own are evaluated.
     pub fn now(&self) -> Instant {
         self.clock.now()
@@ -150,10 +155,18 @@ impl Balances {
 
     /// Everything that is active for the owner now, by feature key, and what it gives.
     pub async fn of_owner(&self, namespace: &str, owner: Owner<'_>) -> Result<Vec<(Shown, Standing)>, BalanceError> {
-        let now = self.now();
-        let active =
-            self.entitlements.list_active(namespace, owner, EntitlementsQuery::default(), PageAsk::ALL).await?.items;
-        let standings = self.of_each(namespace, &active, now).await?;
+        self.of_owner_at(namespace, owner, self.now()).await
+    }
+
+    /// Everything that is active for the owner at an instant, by feature key, and what it gives then.
+    pub async fn of_owner_at(
+        &self,
+        namespace: &str,
+        owner: Owner<'_>,
+        at: Instant,
+    ) -> Result<Vec<(Shown, Standing)>, BalanceError> {
+        let active = self.entitlements.active_at(namespace, owner, at).await?;
+        let standings = self.of_each(namespace, &active, at).await?;
         let mut all: Vec<(Shown, Standing)> = active.into_iter().zip(standings).collect();
         all.sort_by(|(a, _), (b, _)| a.feature_key.cmp(&b.feature_key));
         Ok(all)

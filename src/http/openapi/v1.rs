@@ -62,6 +62,7 @@ use utoipa::OpenApi;
     v1::grants::list_v2,
     v1::grants::void,
     v1::access::access,
+    v1::balances::get,
     v1::access::value,
     v1::info::currencies,
     v1::info::progress,

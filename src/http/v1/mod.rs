@@ -3,6 +3,7 @@
 pub mod about;
 pub mod access;
 pub mod audit;
+pub mod balances;
 pub mod conflicts;
 pub mod corrections;
 pub mod customer_wire;
@@ -99,6 +100,7 @@ fn of_customers(config: &mut ServiceConfig) {
                 .route(delete().to(customers::delete)),
         )
         .service(resource("/api/v1/customers/{customerIdOrKey}/access").route(get().to(access::access)))
+        .service(resource("/api/v1/customers/{customerIdOrKey}/balances").route(get().to(balances::get)))
         .service(
             resource("/api/v1/customers/{customerIdOrKey}/entitlements/{featureKey}/value")
                 .route(get().to(access::value)),

@@ -22,6 +22,20 @@ impl Entitlements {
         list(&client, namespace, query, true, page, self.now()).await
     }
 
+    /// All that is active for the owner at an instant.
+    pub async fn active_at(
+        &self,
+        namespace: &str,
+        owner: Owner<'_>,
+        at: Instant,
+    ) -> Result<Vec<Shown>, EntitlementError> {
+        self.gate.check()?;
+        let client = self.database.client().await?;
+        let customer = live_owner(&client, namespace, owner).await?;
+        let active = entitlements::active_of_customer(&client, namespace, customer.id, at).await?;
+        show(&client, namespace, active, self.now()).await
+    }
+
     /// A page of all entitlements; ended and future ones too, unless only the active ones are asked for.
     pub async fn list(
         &self,

@@ -21,7 +21,7 @@ pub use history::{HistoryParams, WindowedBalanceHistory};
 pub use list::{EntitlementOrderBy, EntitlementOrdering};
 pub use reset::ResetEntitlementUsageInput;
 pub use shown::{Entitlement, EntitlementV2};
-pub use value::{EntitlementValue, EntitlementValueV2};
+pub use value::{EntitlementValue, EntitlementValueV2, by_grant};
 
 use super::paging::{OffsetParams, PageParams, Part, paginated};
 use crate::domain::time::Instant;

@@ -1,0 +1,131 @@
+//! `/api/v1/customers/{customerIdOrKey}/balances`: every feature of a customer at once, now or at any instant.
+//!
+//! 200 · 404 no such customer · 412 the customer is deleted · 503 the business records are away.
+
+use super::customers::CustomerPath;
+use super::entitlements::period::Period;
+use super::entitlements::{EntitlementType, by_grant};
+use crate::domain::position::Frontier;
+use crate::domain::time::Instant;
+use crate::http::contract::Params;
+use crate::http::json_number::JsonNumber;
+use crate::http::openapi::problems::{V1NotFound, V1Problems};
+use crate::http::problem::Problem;
+use crate::http::times::DateTime;
+use crate::http::{DoorState, freshness, json};
+use crate::services::balances::Standing;
+use crate::services::entitlements::{Owner, Shown};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::{IntoParams, ToSchema};
+
+#[utoipa::path(get, path = "/api/v1/customers/{customerIdOrKey}/balances", operation_id = "getCustomerBalances",
+    tag = "Entitlements", params(CustomerPath, BalancesParams),
+    responses((status = 200, body = CustomerBalances), V1NotFound, V1Problems))]
+pub async fn get(
+    Params(path): Params<CustomerPath>,
+    Params(asked): Params<BalancesParams>,
+    request: HttpRequest,
+    state: Data<DoorState>,
+) -> Result<HttpResponse, Problem> {
+    let seen = freshness::wait(&request, &state).await?;
+    let at = asked.at.map_or_else(|| state.balances.now(), |at| at.instant);
+    let applied = state.balances.applied();
+    let standings = state.balances.of_owner_at(&state.namespace, Owner::Customer(path.name()), at).await?;
+    let mut response = HttpResponse::Ok();
+    seen.mark(&mut response);
+    Ok(json(response, &CustomerBalances::of(at, &applied, &standings)))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct BalancesParams {
+    /// Now, unless said otherwise.
+    #[param(value_type = Option<String>, format = DateTime)]
+    at: Option<DateTime>,
+}
+
+/// What a customer may use at an instant.
+#[derive(Serialize, ToSchema)]
+pub struct CustomerBalances {
+    #[schema(format = DateTime)]
+    at: String,
+    /// Every event below it has its part in the numbers; a later read may ask for it by `X-Weir-After`.
+    position: String,
+    /// By feature key.
+    balances: Vec<FeatureBalance>,
+}
+
+/// The numbers are there for what is metered, `config` for what is static.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FeatureBalance {
+    feature_key: String,
+    entitlement_id: String,
+    #[serde(rename = "type")]
+    #[schema(value_type = EntitlementType)]
+    entitlement_type: &'static str,
+    has_access: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<String>,
+    #[serde(flatten)]
+    metered: Option<MeteredBalance>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MeteredBalance {
+    /// In the usage period, up to `evaluatedAt`.
+    #[schema(value_type = f64)]
+    usage: JsonNumber,
+    #[schema(value_type = f64)]
+    balance: JsonNumber,
+    /// What was used and nothing was left for.
+    #[schema(value_type = f64)]
+    overage: JsonNumber,
+    /// What the grants held in all in the usage period.
+    #[schema(value_type = f64)]
+    limit: JsonNumber,
+    #[schema(value_type = BTreeMap<String, f64>)]
+    grant_balances: BTreeMap<String, JsonNumber>,
+    /// The usage period.
+    period: Period,
+    /// When balances are rolled over: the period's end.
+    #[schema(format = DateTime)]
+    next_reset: String,
+    /// The full minute that the numbers are of.
+    #[schema(format = DateTime)]
+    evaluated_at: String,
+}
+
+impl CustomerBalances {
+    fn of(at: Instant, applied: &Frontier, standings: &[(Shown, Standing)]) -> Self {
+        let balances = standings.iter().map(|(shown, standing)| FeatureBalance::of(shown, standing)).collect();
+        Self { at: at.to_rfc3339(), position: applied.to_string(), balances }
+    }
+}
+
+impl FeatureBalance {
+    fn of(shown: &Shown, standing: &Standing) -> Self {
+        let metered = standing.metered.as_ref().map(|balance| MeteredBalance {
+            usage: balance.usage.into(),
+            balance: balance.balance.into(),
+            overage: balance.overage.into(),
+            limit: balance.total_available.into(),
+            grant_balances: by_grant(&balance.grants),
+            period: Period::from(&balance.period),
+            next_reset: balance.period.end.to_rfc3339(),
+            evaluated_at: balance.at.to_rfc3339(),
+        });
+        Self {
+            feature_key: shown.feature_key.clone(),
+            entitlement_id: shown.entitlement.id.to_string(),
+            entitlement_type: shown.entitlement.kind.name().as_str(),
+            has_access: standing.has_access,
+            config: standing.config.clone(),
+            metered,
+        }
+    }
+}
