@@ -2,7 +2,7 @@
 //!
 //! At any instant one entitlement at most is active per customer and feature key. Whoever makes one holds the customer's
 //! row until the commit, so of two that race one sees the other; grants, voids, resets and ends hold the entitlement's
-//! row. Rows are taken in this order: customer, entitlement, grant. After each write, and before it is answered, the
+//! row. Rows are taken in this order: customer, feature, entitlement, grant. After each write, and before it is answered, the
 //! customer's tracker forgets what it knew, also when the outcome is unknown.
 //!
 //! An id finds an entitlement of any customer, active or not; a feature key finds what is active for one customer.

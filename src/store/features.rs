@@ -39,6 +39,7 @@ const FIND_FOR_UPDATE: &str = concat!(
     columns!(),
     " FROM features WHERE namespace = $1 AND (id = $2 OR key = $2 AND archived_at IS NULL) FOR UPDATE"
 );
+const HOLD: &str = "SELECT id FROM features WHERE namespace = $1 AND id = $2 AND archived_at IS NULL FOR SHARE";
 const BY_IDS: &str = concat!("SELECT ", columns!(), " FROM features WHERE namespace = $1 AND id = ANY($2) ORDER BY id");
 const BY_KEYS: &str = concat!(
     "SELECT ",
@@ -99,6 +100,11 @@ pub async fn find(
 ) -> Result<Option<Feature>, Fault> {
     let row = sql::named(client, (FIND, FIND_FOR_UPDATE), lock, namespace, id_or_key).await?;
     row.as_ref().map(read).transpose()
+}
+
+/// Whether a feature is live; one that is stays so until this transaction ends. Many may hold it at once.
+pub async fn hold(tx: &Transaction<'_>, namespace: &str, id: Ulid) -> Result<bool, Fault> {
+    Ok(!sql::rows(tx, HOLD, &[&namespace, &Id(id)]).await?.is_empty())
 }
 
 /// Those with one of these ids, archived or not, by id.

@@ -134,6 +134,7 @@ async fn settle(tx: &Transaction<'_>, draft: &mut EntitlementDraft) -> Result<Ve
     }
 }
 
+/// The feature, which is not archived before this transaction ends: its meter could be deleted then.
 async fn live_feature(
     tx: &Transaction<'_>,
     namespace: &str,
@@ -144,7 +145,12 @@ async fn live_feature(
         FeatureName::Id(id) => feature.archived_at.is_none() && feature.id.to_string() == id,
         FeatureName::Key(key) => feature.archived_at.is_none() && feature.key == key,
     };
-    found.filter(is_meant).ok_or_else(|| EntitlementError::FeatureNotFound(name.as_str().to_string()))
+    let not_found = || EntitlementError::FeatureNotFound(name.as_str().to_string());
+    let feature = found.filter(is_meant).ok_or_else(not_found)?;
+    if !features::hold(tx, namespace, feature.id).await? {
+        return Err(not_found());
+    }
+    Ok(feature)
 }
 
 fn replaceable(old: &Entitlement, customer: &Customer, feature: &Feature) -> Result<(), EntitlementError> {

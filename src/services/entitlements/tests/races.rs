@@ -1,6 +1,7 @@
 //! Many at once.
 
 use super::*;
+use crate::services::meters::MeterError;
 use futures::future::{join, join_all};
 
 #[tokio::test]
@@ -18,6 +19,26 @@ async fn of_fifty_that_make_the_same_one_wins() {
         assert!(matches!(lost, EntitlementError::Exists { id, .. } if id.to_string() == *winner), "{lost}");
     }
     assert_eq!(scene.count("entitlements").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_metered_has_a_live_meter_however_feature_and_meter_end() {
+    let (scene, me) = (scene().await, caller());
+    for round in 0..20u64 {
+        let (slug, key) = (format!("meter_{round}"), format!("feature_{round}"));
+        scene.records.meters.create(&me, meter_draft(&slug), &[], show_meter).await.unwrap();
+        scene.feature(&key, Some(&slug)).await;
+        let end = async {
+            // Who is first is left to chance.
+            tokio::time::sleep(std::time::Duration::from_millis(round % 5)).await;
+            scene.records.features.archive(&me, &key, nothing()).await.unwrap();
+            scene.records.meters.delete(&me, &slug, nothing()).await
+        };
+        match join(scene.try_create(metered(&key)), end).await {
+            (Ok(_), Err(MeterError::HasEntitlements)) | (Err(EntitlementError::FeatureNotFound(_)), Ok(_)) => {}
+            other => panic!("round {round}: {other:?}"),
+        }
+    }
 }
 
 #[tokio::test]
