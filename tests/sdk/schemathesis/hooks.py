@@ -1,9 +1,42 @@
 """Gives three of four usage queries that fit their schema names and periods that lead to an answer: made-up ones end
-in 400, and the answers are what is to be judged."""
+in 400, and the answers are what is to be judged. Before the first request there is a customer who may use something of
+each kind, for the paths that schemathesis.toml leads there."""
 
+import json
+import os
+import urllib.error
+import urllib.request
 import zlib
 
 import schemathesis
+
+MONTHLY = {"interval": "MONTH", "anchor": "2025-01-01T00:00:00Z"}
+MADE = (
+    ("/api/v1/meters", {"slug": "st_calls", "aggregation": "SUM", "eventType": "st", "valueProperty": "$.n"}),
+    ("/api/v1/features", {"key": "st_calls", "name": "Calls", "meterSlug": "st_calls"}),
+    ("/api/v1/features", {"key": "st_config", "name": "Config"}),
+    ("/api/v1/features", {"key": "st_flag", "name": "Flag"}),
+    ("/api/v1/customers", {"key": "st-customer", "name": "C", "usageAttribution": {"subjectKeys": ["st-subject"]}}),
+    ("/api/v2/customers/st-customer/entitlements",
+     {"type": "metered", "featureKey": "st_calls", "usagePeriod": MONTHLY, "issue": {"amount": 10},
+      "measureUsageFrom": "CURRENT_PERIOD_START"}),
+    ("/api/v2/customers/st-customer/entitlements", {"type": "static", "featureKey": "st_config", "config": "{}"}),
+    ("/api/v2/customers/st-customer/entitlements", {"type": "boolean", "featureKey": "st_flag"}),
+)  # fmt: skip
+
+
+def _make():
+    for path, body in MADE:
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(os.environ["WEIR_URL"] + path, json.dumps(body).encode(), headers)
+        try:
+            urllib.request.urlopen(request).close()
+        except urllib.error.HTTPError as error:
+            # The other document's run made it.
+            assert error.code == 409, (path, error.read())
+
+
+_make()
 
 DIMENSIONS = ("method", "route", "subject")
 ZONES = ("UTC", "America/Los_Angeles", "Asia/Kathmandu", "Australia/Lord_Howe")

@@ -44,7 +44,6 @@ pub struct EntitlementRecord {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubjectOwner {
-    #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9]+(?:_[a-z0-9]+)*$")]
     subject_key: String,
 }
 
