@@ -4,9 +4,10 @@
 mod draw;
 mod naive;
 
-use super::burndown::{Balance, Burndown, Need, evaluation_instant};
+use super::burndown::{Balance, Burndown, Need, evaluation_instant, needs};
 use super::history::{history, history_needs};
-use super::testing::{measure, read};
+use super::phase_usage::PhaseUsage;
+use super::testing::{Event, measure, read};
 use crate::domain::metering::meter::Aggregation;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::{Instant, MINUTE_NS};
@@ -33,12 +34,13 @@ const LONG: Scale = Scale {
 
 /// Every kind must occur often enough to prove something.
 #[rustfmt::skip]
-const KINDS: [&str; 21] = [
+const KINDS: [&str; 22] = [
     "SUM", "COUNT", "UNIQUE_COUNT", "LATEST", "overage", "negative usage", "a refill", "a grant ended",
     "a rollover cut", "a rollover filled up", "overage preserved", "a reset by hand on the end of a period",
     "a read in a period's last minute", "a read at a reset or refill", "a read before measuring began",
     "a late event changed a balance", "a backdated grant changed a balance", "a void changed a balance",
     "a late reset changed a balance", "a window began within a phase", "a run was carried on",
+    "usage came late",
 ];
 const OFTEN: u32 = 20;
 
@@ -74,6 +76,7 @@ fn the_burn_down_agrees_with_an_engine_that_lives_through_every_minute() {
         assert!(drawn < 4 * HISTORIES, "nearly all histories have three periods");
         let answers = compare(&story, &mut tally);
         compare_runs(&story, &answers, &mut tally);
+        compare_followed(&story, &mut draw, &mut tally);
         compare_history(&story, &mut tally);
         compare_later(story, &answers, &mut draw, scale, &mut tally);
         compared += u32::from(answers.iter().any(|(_, life)| life.periods >= 3));
@@ -150,6 +153,42 @@ fn compare_runs(story: &Story, answers: &[(Balance, Life)], tally: &mut Tally) {
         }
         let used = measure(terms.aggregation, events, &Need { from: state.phase().start, to: until });
         assert_eq!(burndown.balance(&state, *at, used).as_ref(), Ok(expected));
+    }
+}
+
+/// Usage that comes event by event, late or early, between reads gives what the meter gives at each of them.
+fn compare_followed(story: &Story, draw: &mut Draw, tally: &mut Tally) {
+    let Story { terms, events, reads, .. } = story;
+    if !matches!(terms.aggregation, Aggregation::Sum | Aggregation::Count) {
+        return;
+    }
+    let mut coming: Vec<Event> = events.clone();
+    for place in (1..coming.len()).rev() {
+        coming.swap(place, draw.below(place as i64 + 1) as usize);
+    }
+    let mut known = coming.split_off(draw.below(coming.len() as i64 + 1) as usize);
+    let Some(first) = reads.first() else { return };
+    let needed = needs(terms, *first).unwrap();
+    let measured: Vec<_> = needed.iter().map(|need| measure(terms.aggregation, &known, need)).collect();
+    let mut usage = PhaseUsage::new(terms, &needed, &measured);
+    let one = |event: &Event| match terms.aggregation {
+        Aggregation::Count => Quantity::from_count(1),
+        _ => event.quantity,
+    };
+    let ahead = known.iter().filter(|event| event.at >= usage.until()).cloned().collect::<Vec<_>>();
+    ahead.iter().for_each(|event| usage.add(event.at, one(event)).unwrap());
+    for at in reads {
+        for event in coming.split_off(coming.len() - draw.below(coming.len().min(4) as i64 + 1) as usize) {
+            if event.at < usage.until() {
+                tally.note("usage came late");
+            }
+            usage.add(event.at, one(&event)).unwrap();
+            known.push(event);
+        }
+        match usage.read(terms, *at).unwrap() {
+            Some(balance) => assert_eq!(balance, read(terms, &known, *at), "followed to {}", at.to_rfc3339()),
+            None => assert!(evaluation_instant(terms, *at) < usage.until()),
+        }
     }
 }
 

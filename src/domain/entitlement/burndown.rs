@@ -65,7 +65,7 @@ pub struct Balance {
 /// The minute at which a read at `at` is evaluated: the next full one, but never in a later usage period. In the last
 /// part of a period's last minute that is the period's end, as it is before the reset.
 pub fn evaluation_instant(terms: &Terms, at: Instant) -> Instant {
-    Burndown::new(terms).read_at(at).minute
+    Burndown::new(terms).minute_of(at)
 }
 
 /// The usage that [`balance`] needs for the same read, in the order of time; none before measuring begins. SUM and
@@ -209,6 +209,11 @@ impl<'t> Burndown<'t> {
             state.burn(Quantity::ZERO)?;
         }
         self.told(&read, &state)
+    }
+
+    /// The minute at which a read at `at` is evaluated, as [`evaluation_instant`] says.
+    pub fn minute_of(&self, at: Instant) -> Instant {
+        self.read_at(at).minute
     }
 
     fn balance_of_level(&self, at: Instant, level: Quantity) -> Result<Balance, Overflow> {

@@ -12,8 +12,10 @@ pub mod history;
 pub mod interval;
 pub mod layers;
 pub mod period;
+pub mod phase_usage;
 pub mod record;
 pub mod recurrence;
+pub mod standing;
 pub mod terms;
 
 #[cfg(test)]
