@@ -15,7 +15,7 @@ fn after_a_kill_or_a_power_cut_anywhere_the_same_answers() {
             let mut store = open(&disk, hasty()).expect("a new store");
             let mut durable = Frontier::default();
             while store.applied().next(0) < story.end {
-                if dice.one_in(2) {
+                if dice.one_in(3) {
                     disk.power_cut_after(dice.roll(600));
                 }
                 let to = (store.applied().next(0) + 1 + dice.roll(250)).min(story.end);
@@ -25,7 +25,7 @@ fn after_a_kill_or_a_power_cut_anywhere_the_same_answers() {
                 durable = store.durable();
                 if !applied || !disk.is_on() || dice.one_in(3) {
                     with_work_in_flight += u64::from(store.durable() != store.applied());
-                    let power_cut = !disk.is_on() || dice.one_in(2);
+                    let power_cut = !disk.is_on() || dice.one_in(4);
                     disk = if power_cut { disk.restart() } else { disk.kill() };
                     drop(store);
                     store = open(&disk, hasty()).unwrap_or_else(|fault| panic!("seed {seed}: {fault}"));
