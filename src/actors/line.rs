@@ -3,6 +3,7 @@
 mod handle;
 mod wiring;
 
+use super::registry::Registry;
 use super::runtime::conductor::{AnySeat, Board, Conductor, Post, watch_conductor};
 use super::runtime::machine::{Input, Machine, Policy, ReadOrder};
 use super::runtime::probe::Probe;
@@ -38,6 +39,8 @@ pub struct LinePorts {
     pub log: Arc<dyn EventLog>,
     pub index: Arc<dyn IdIndex>,
     pub store: Arc<dyn UsageStore>,
+    /// The trackers that follow usage, if there are any.
+    pub registry: Option<Arc<Registry>>,
     pub clock: Arc<dyn Clock>,
     /// The key of every identity hash of this data directory.
     pub key: HashKey,
@@ -104,6 +107,7 @@ impl Line {
             log: ports.log.clone(),
             index: ports.index.clone(),
             store: ports.store.clone(),
+            registry: ports.registry.clone(),
             key: ports.key,
             ledger: ledger.clone(),
             marks: marks.clone(),

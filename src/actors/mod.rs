@@ -6,12 +6,15 @@
 pub mod batcher;
 pub mod deduper;
 pub mod line;
+pub mod registry;
 pub mod runtime;
 pub mod source;
 pub mod stages;
+pub mod tracker;
 pub mod usage_writer;
 pub mod validator;
 
 pub use line::{Line, LineHandle, LinePorts};
+pub use registry::{Acks, NotedLog, Registry};
 pub use runtime::{PoisonProbe, Probe};
 pub use stages::catalogue;

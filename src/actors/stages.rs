@@ -1,6 +1,7 @@
 //! The stage catalogue: every kind a topology may name. A new kind is one line here, its file, and its row in
 //! `tests/stage_compliance.rs`.
 
+use super::registry::Registry;
 use super::runtime::Blueprint;
 use super::runtime::machine::ReadOrder;
 use super::runtime::quarantine::QuarantineLedger;
@@ -18,6 +19,7 @@ pub struct World {
     pub log: Arc<dyn EventLog>,
     pub index: Arc<dyn IdIndex>,
     pub store: Arc<dyn UsageStore>,
+    pub registry: Option<Arc<Registry>>,
     pub key: HashKey,
     pub ledger: Arc<Mutex<QuarantineLedger>>,
     pub marks: Arc<Marks>,
@@ -49,7 +51,7 @@ const KINDS: [Kind; 5] = [
     Kind { spec: KindSpec { name: "validator", role: Role::Between, needs: &[Facet::Events], provides: &[Facet::Measures], wide: true, settings: check_settings::<validator::Settings> }, plan: |_, _| stage(validator::Blueprint::default()) },
     Kind { spec: KindSpec { name: "deduper", role: Role::Between, needs: &[Facet::Events], provides: &[Facet::Fates], wide: false, settings: check_settings::<deduper::Settings> }, plan: |_, world| stage(deduper::Blueprint { index: world.index.clone(), counters: Arc::default() }) },
     Kind { spec: KindSpec { name: "batcher", role: Role::Between, needs: &[Facet::Events], provides: &[], wide: false, settings: check_settings::<batcher::Settings> }, plan: |node, _| stage(batcher::Blueprint { settings: settings(node), counters: Arc::default() }) },
-    Kind { spec: KindSpec { name: "usage_writer", role: Role::Sink, needs: &[Facet::Events, Facet::Measures], provides: &[], wide: false, settings: check_settings::<usage_writer::Settings> }, plan: |_, world| stage(usage_writer::Blueprint { store: world.store.clone(), counters: Arc::default() }) },
+    Kind { spec: KindSpec { name: "usage_writer", role: Role::Sink, needs: &[Facet::Events, Facet::Measures], provides: &[], wide: false, settings: check_settings::<usage_writer::Settings> }, plan: |_, world| stage(usage_writer::Blueprint { store: world.store.clone(), registry: world.registry.clone(), counters: Arc::default() }) },
 ];
 
 /// What the topology's compiler checks against.

@@ -1,10 +1,11 @@
 //! Usage writer: brings batches into the usage store, and says how far it is.
 //!
-//! Receives batches in position order. Sends nothing on; acknowledges to the conductor with the store's applied
+//! Receives batches in position order. Sends nothing on but usage to the trackers concerned; acknowledges to the conductor with the store's applied
 //! frontier. Holds nothing. Loses nothing: the store applies a batch whole or not at all, drops by position what it has,
 //! and refuses what begins beyond its frontier, upon which the line reads again from there. A fault is not tried again
 //! in place, for the store has taken the batch: the stage restarts with backoff and the log has it still.
 
+use super::registry::Registry;
 use super::runtime::probe::{Fortune, Moment};
 use super::runtime::{self, Context, Flow, Interrupt, Stage};
 use crate::domain::metering::Batch;
@@ -30,6 +31,8 @@ impl pipeline::Settings for Settings {
 /// Makes usage writers.
 pub struct Blueprint {
     pub store: Arc<dyn UsageStore>,
+    /// Told of the usage that the store has.
+    pub registry: Option<Arc<Registry>>,
     pub counters: Arc<Counters>,
 }
 
@@ -42,7 +45,11 @@ pub struct Counters {
 
 impl runtime::Blueprint<Batch> for Blueprint {
     fn build(&self) -> Box<dyn Stage<Batch>> {
-        Box::new(UsageWriter { store: self.store.clone(), counters: self.counters.clone() })
+        Box::new(UsageWriter {
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            counters: self.counters.clone(),
+        })
     }
 
     fn snapshot(&self) -> serde_json::Value {
@@ -58,6 +65,7 @@ impl runtime::Blueprint<Batch> for Blueprint {
 pub struct UsageWriter {
     // wiring
     store: Arc<dyn UsageStore>,
+    registry: Option<Arc<Registry>>,
     // counters
     counters: Arc<Counters>,
 }
@@ -71,6 +79,7 @@ impl Stage<Batch> for UsageWriter {
         if probed.as_ref().is_some_and(|batch| cx.probe(Moment::BeforeSend, batch) == Fortune::Lost) {
             return Ok(());
         }
+        let followed = self.registry.as_ref().map(|registry| (registry, registry.take(&batch)));
         match self.store.apply(batch).await {
             Ok(()) => {}
             Err(gap @ ApplyError::Gap { .. }) => {
@@ -80,6 +89,9 @@ impl Stage<Batch> for UsageWriter {
             Err(ApplyError::Fault(fault)) => return Err(Interrupt::Fault(fault)),
         }
         self.counters.applied.inc();
+        if let Some((registry, parts)) = followed {
+            registry.route(parts);
+        }
         if probed.is_some_and(|batch| cx.probe(Moment::BeforeAck, &batch) == Fortune::Lost) {
             return Ok(());
         }

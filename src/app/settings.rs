@@ -1,6 +1,7 @@
 //! Settings: defaults, then `weir.toml`, then `WEIR_…` variables, then options. One tree; every name in it can be set
 //! in all three places. Every mistake in it is reported with where it stands.
 
+use crate::actors::registry;
 use crate::adapters::embedded;
 use crate::adapters::postgres::PrivateSettings;
 use crate::http;
@@ -30,6 +31,7 @@ pub struct Settings {
     pub postgres: PrivateSettings,
     pub metering: meters::Settings,
     pub balances: balances::Settings,
+    pub trackers: registry::Settings,
     pub shutdown: Shutdown,
     /// For tests of weir itself; empty in every real installation.
     pub testing: Testing,
@@ -81,6 +83,7 @@ impl Default for Settings {
             postgres: PrivateSettings::default(),
             metering: meters::Settings::default(),
             balances: balances::Settings::default(),
+            trackers: registry::Settings::default(),
             shutdown: Shutdown::default(),
             testing: Testing::default(),
         }

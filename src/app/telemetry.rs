@@ -4,7 +4,7 @@
 use super::settings::{LogFormat, Logs};
 use crate::domain::position::Frontier;
 use crate::http::observe::HttpStats;
-use crate::ports::line::{LineSnapshot, LineView, StageSnapshot};
+use crate::ports::line::{LineSnapshot, LineView, StageSnapshot, Trackers, TrackersSnapshot};
 use crate::ports::stats::{BUCKETS_US, HistogramSnapshot};
 use crate::ports::{EventLog, IdIndex, UsageStore};
 use crate::services::records::Records;
@@ -34,6 +34,7 @@ pub struct Observed {
     pub index: Arc<dyn IdIndex>,
     pub store: Arc<dyn UsageStore>,
     pub line: Arc<dyn LineView>,
+    pub trackers: Arc<dyn Trackers>,
     pub http: Arc<HttpStats>,
     pub records: Arc<Records>,
 }
@@ -72,6 +73,7 @@ impl Collector for Observed {
         let line = self.line.snapshot();
         page.line(&line, self.line.health().is_none())?;
         page.stages(&line.stages)?;
+        page.trackers(&self.trackers.snapshot())?;
         page.http(&self.http.snapshot())?;
         page.records(&self.records)
     }
@@ -295,6 +297,28 @@ impl Page<'_> {
         self.counters("weir_stage_rejections", "Events that a stage did not count, by reason", rejections)?;
         let latencies = stages.iter().map(|stage| (vec![("stage", stage.name.as_str())], &stage.handler_seconds));
         self.histograms("weir_stage_handler_seconds", "Time a stage took for one batch", latencies)
+    }
+
+    fn trackers(&mut self, trackers: &TrackersSnapshot) -> Result<(), Error> {
+        self.gauge("weir_trackers_live", "Customers whose balances are in memory", trackers.live)?;
+        self.gauge("weir_trackers_loading", "Trackers that read records and usage", trackers.loading)?;
+        self.gauge("weir_trackers_queue_depth", "Messages waiting for trackers", trackers.queued)?;
+        self.frontier("weir_trackers_routed", "Frontier of what trackers were given", &trackers.routed)?;
+        self.counter("weir_trackers_woken", "Trackers started because somebody asked", trackers.woken)?;
+        self.counter("weir_trackers_rebuilt", "Of these, in place of one that was dropped", trackers.rebuilt)?;
+        self.counter("weir_trackers_idle_stopped", "Trackers that nobody asked any more", trackers.idle_stopped)?;
+        self.counter("weir_trackers_evicted", "Trackers that made room for others", trackers.evicted)?;
+        self.counter("weir_trackers_forgotten", "Trackers dropped because of a write", trackers.forgotten)?;
+        self.counter("weir_trackers_crashed", "Trackers that panicked", trackers.crashed)?;
+        self.counter("weir_trackers_gaps", "Stretches of the log that trackers missed", trackers.gaps)?;
+        self.counter("weir_trackers_deltas", "Readings given to trackers", trackers.deltas)?;
+        self.counter("weir_checks_from_memory", "Checks that a tracker answered", trackers.answered)?;
+        self.counter("weir_checks_computed", "Checks that no tracker could answer", trackers.passed_on)?;
+        let took = std::iter::once((Vec::new(), &trackers.check_seconds));
+        self.histograms("weir_check_seconds", "Time of a check that a tracker answered", took)?;
+        let balances = || std::iter::once(vec![("kind", "balance")]);
+        self.counters("weir_audited", "What was computed anew and compared", balances().zip([trackers.audited]))?;
+        self.counters("weir_drift", "Of these, what differed: must stay 0", balances().zip([trackers.drifted]))
     }
 
     fn http(&mut self, http: &crate::http::observe::HttpSnapshot) -> Result<(), Error> {

@@ -8,6 +8,7 @@
 
 use super::settings::Settings;
 use super::telemetry::{Metrics, Observed};
+use crate::actors::registry::{self, Acks, NotedLog, Registry};
 use crate::actors::{Line, LineHandle, LinePorts, PoisonProbe, Probe};
 use crate::adapters::embedded::Embedded;
 use crate::adapters::embedded::disk::RealDisk;
@@ -19,20 +20,18 @@ use crate::http::{DoorState, HttpStats, Parts};
 use crate::pipeline;
 use crate::ports::event_log::LogSnapshot;
 use crate::ports::id_index::IndexSnapshot;
-use crate::ports::line::{Forget, LineView};
+use crate::ports::line::LineView;
 use crate::ports::usage_store::StoreSnapshot;
 use crate::ports::{Clock, EventLog, IdIndex, UsageStore};
 use crate::services::gate::Gate;
 use crate::services::records::{Foundation, Records};
 use crate::services::{meters_file, startup};
 use crate::store::Database;
-use async_trait::async_trait;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use ulid::Ulid;
 
 /// Exit code when the line gave up: what supervises weir starts it again.
 const GAVE_UP: i32 = 70;
@@ -187,10 +186,16 @@ async fn live(
     let postgres = private.then(|| PrivatePostgres::start(&settings.data, settings.postgres.clone()));
     let embedded = Embedded::open(Arc::new(disk), clock.clone(), settings.embedded.clone());
     let embedded = Arc::new(embedded.map_err(|fault| fault.to_string())?);
-    let line = start_line(&settings, graph, &embedded, clock.clone()).await.map_err(|fault| fault.to_string())?;
-    let line = Arc::new(line);
-    let records = Arc::new(records(&settings, database.clone(), &embedded, &line, clock.clone()));
-    let state = Arc::new(door(&settings, &embedded, &line, records.clone(), clock));
+    let acks = Arc::new(Acks::new(embedded.key, embedded.log.durable_end()));
+    let tracked = registry::Ground { acks: acks.clone(), clock: clock.clone(), applied: embedded.usage.applied() };
+    let registry = Registry::new(tracked, settings.trackers.clone());
+    let line = start_line(&settings, graph, &embedded, &registry, clock.clone()).await;
+    let line = Arc::new(line.map_err(|fault| fault.to_string())?);
+    let log: Arc<dyn EventLog> = Arc::new(NotedLog { log: embedded.log.clone(), acks });
+    let parts = Wiring { settings: &settings, embedded: &embedded, log, registry: &registry, line: &line, clock };
+    let records = Arc::new(parts.records(database.clone()));
+    registry.open(records.balances.clone(), line.clone());
+    let state = Arc::new(parts.door(records.clone()));
     let server = crate::http::serve(state, listener).map_err(|error| format!("{address}: {error}"))?;
     let door = server.handle();
     let served = actix_rt::spawn(server);
@@ -210,6 +215,7 @@ async fn live(
     if let Err(error) = served.await {
         tracing::error!(%error, "the door did not end in order");
     }
+    registry.close();
     if !line.drain(Duration::from_millis(settings.shutdown.drain_max_ms)).await {
         tracing::warn!("the line did not finish in time; what it had in hand is read again at the next start");
     }
@@ -248,12 +254,14 @@ async fn start_line(
     settings: &Settings,
     graph: pipeline::Graph,
     embedded: &Arc<Embedded>,
+    registry: &Arc<Registry>,
     clock: Arc<dyn Clock>,
 ) -> Result<LineHandle, Fault> {
     let ports = LinePorts {
         log: embedded.log.clone(),
         index: embedded.index.clone(),
         store: embedded.usage.clone(),
+        registry: Some(registry.clone()),
         clock,
         key: embedded.key,
     };
@@ -266,63 +274,57 @@ async fn start_line(
     Line::start(graph, ports, probe, exit).await
 }
 
-fn records(
-    settings: &Settings,
-    database: Database,
-    embedded: &Arc<Embedded>,
-    line: &Arc<LineHandle>,
+/// What records and door are wired to.
+struct Wiring<'a> {
+    settings: &'a Settings,
+    embedded: &'a Arc<Embedded>,
+    /// Where events and control records are appended.
+    log: Arc<dyn EventLog>,
+    registry: &'a Arc<Registry>,
+    line: &'a Arc<LineHandle>,
     clock: Arc<dyn Clock>,
-) -> Records {
-    Records::new(Foundation {
-        database,
-        log: embedded.log.clone(),
-        store: embedded.usage.clone(),
-        freshness: line.clone(),
-        forget: Arc::new(NoTrackers),
-        clock,
-        metering: settings.metering.clone(),
-        balances: settings.balances.clone(),
-    })
 }
 
-fn door(
-    settings: &Settings,
-    embedded: &Arc<Embedded>,
-    line: &Arc<LineHandle>,
-    records: Arc<Records>,
-    clock: Arc<dyn Clock>,
-) -> DoorState {
-    let stats = Arc::new(HttpStats::default());
-    let observed = Observed {
-        log: embedded.log.clone(),
-        index: embedded.index.clone(),
-        store: embedded.usage.clone(),
-        line: line.clone() as Arc<dyn LineView>,
-        http: stats.clone(),
-        records: records.clone(),
-    };
-    DoorState::new(Parts {
-        log: embedded.log.clone(),
-        store: embedded.usage.clone(),
-        records,
-        freshness: line.clone(),
-        line: line.clone(),
-        clock,
-        metrics: Arc::new(Metrics::of(observed)),
-        stats,
-        settings: settings.http.clone(),
-        namespace: settings.namespace.clone(),
-    })
-}
+impl Wiring<'_> {
+    fn records(&self, database: Database) -> Records {
+        Records::new(Foundation {
+            database,
+            log: self.log.clone(),
+            store: self.embedded.usage.clone(),
+            freshness: self.line.clone(),
+            forget: self.registry.clone(),
+            trackers: self.registry.clone(),
+            clock: self.clock.clone(),
+            metering: self.settings.metering.clone(),
+            balances: self.settings.balances.clone(),
+        })
+    }
 
-/// Remembers nothing, so that there is nothing to drop.
-struct NoTrackers;
-
-#[async_trait]
-impl Forget for NoTrackers {
-    async fn customers(&self, _: &str, _: &[Ulid]) {}
-    async fn subjects(&self, _: &str, _: &[String]) {}
-    async fn all(&self, _: &str) {}
+    fn door(&self, records: Arc<Records>) -> DoorState {
+        let stats = Arc::new(HttpStats::default());
+        let observed = Observed {
+            log: self.log.clone(),
+            index: self.embedded.index.clone(),
+            store: self.embedded.usage.clone(),
+            line: self.line.clone() as Arc<dyn LineView>,
+            trackers: self.registry.clone(),
+            http: stats.clone(),
+            records: records.clone(),
+        };
+        DoorState::new(Parts {
+            log: self.log.clone(),
+            store: self.embedded.usage.clone(),
+            records,
+            freshness: self.line.clone(),
+            line: self.line.clone(),
+            trackers: self.registry.clone(),
+            clock: self.clock.clone(),
+            metrics: Arc::new(Metrics::of(observed)),
+            stats,
+            settings: self.settings.http.clone(),
+            namespace: self.settings.namespace.clone(),
+        })
+    }
 }
 
 fn file_meters(file: &Path) -> Result<Vec<MeterDraft>, String> {

@@ -37,6 +37,11 @@ impl HashKey {
         self.hash(2, &[text.as_bytes()])
     }
 
+    /// Identity of what events name as their subject, within a namespace.
+    pub fn subject(&self, namespace: &str, subject: &str) -> u128 {
+        self.hash(6, &[namespace.as_bytes(), subject.as_bytes()])
+    }
+
     /// A name for whoever holds this key, which does not give the key away.
     pub fn name(&self) -> String {
         format!("{:032x}", self.hash(5, &[]))

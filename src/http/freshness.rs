@@ -6,7 +6,7 @@
 use super::DoorState;
 use super::problem::Problem;
 use crate::domain::position::Frontier;
-use crate::ports::line::Wait;
+use crate::ports::line::{Check, Wait};
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponseBuilder};
 use std::time::Duration;
@@ -40,6 +40,18 @@ pub async fn wait(request: &HttpRequest, state: &DoorState) -> Result<Seen, Prob
     let target = after(request)?;
     let bound = Duration::from_millis(state.settings.read_wait_max_ms);
     Ok(Seen(state.freshness.wait(target, bound).await))
+}
+
+/// What a check of a customer must see, and how long it may wait for that. It waits for itself, for its own customer's
+/// events alone.
+pub fn check<'a>(
+    request: &HttpRequest,
+    state: &'a DoorState,
+    customer: &'a str,
+    feature_key: Option<&'a str>,
+) -> Result<Check<'a>, Problem> {
+    let at_most = Duration::from_millis(state.settings.read_wait_max_ms);
+    Ok(Check { namespace: &state.namespace, customer, feature_key, after: after(request)?, at_most })
 }
 
 fn after(request: &HttpRequest) -> Result<Option<Frontier>, Problem> {

@@ -32,7 +32,7 @@ pub use settings::HttpSettings;
 /// As the settings tree names it.
 pub use settings::HttpSettings as Settings;
 
-use crate::ports::line::{Freshness, LineView};
+use crate::ports::line::{Freshness, LineView, Trackers};
 use crate::ports::{Clock, EventLog, UsageStore};
 use crate::services::attribution::Attributions;
 use crate::services::audit::Audit;
@@ -76,6 +76,7 @@ pub struct Parts {
     pub records: Arc<Records>,
     pub freshness: Arc<dyn Freshness>,
     pub line: Arc<dyn LineView>,
+    pub trackers: Arc<dyn Trackers>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<dyn MetricsText>,
     pub stats: Arc<HttpStats>,
@@ -102,6 +103,7 @@ pub struct DoorState {
     pub corrections: Arc<Corrections>,
     pub freshness: Arc<dyn Freshness>,
     pub line: Arc<dyn LineView>,
+    pub trackers: Arc<dyn Trackers>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<dyn MetricsText>,
     pub stats: Arc<HttpStats>,
@@ -132,6 +134,7 @@ impl DoorState {
             corrections: records.corrections.clone(),
             freshness: parts.freshness,
             line: parts.line,
+            trackers: parts.trackers,
             clock: parts.clock,
             metrics: parts.metrics,
             stats: parts.stats,

@@ -1,8 +1,12 @@
 //! Handles into the running line: implemented in `actors`, handed out by `app`.
 
+use super::stats::HistogramSnapshot;
+use crate::domain::entitlement::standing::Given;
 use crate::domain::position::Frontier;
+use crate::domain::time::Instant;
 use async_trait::async_trait;
 use std::time::Duration;
+use tokio::sync::watch;
 use ulid::Ulid;
 
 /// What a reader learns when it has waited for a frontier.
@@ -34,6 +38,76 @@ pub trait Forget: Send + Sync {
 
     /// Of every customer: a meter or a feature changed.
     async fn all(&self, namespace: &str);
+}
+
+/// What a check asks of a customer.
+#[derive(Debug, Clone)]
+pub struct Check<'a> {
+    pub namespace: &'a str,
+    /// By id or key.
+    pub customer: &'a str,
+    /// Only this feature; `None`: everything that is active.
+    pub feature_key: Option<&'a str>,
+    /// What the answer must see; in any case it sees every acknowledged event of the customer.
+    pub after: Option<Frontier>,
+    /// Longest wait for that. Then the answer is what is applied.
+    pub at_most: Duration,
+}
+
+/// What a customer's entitlements give, by feature key.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    pub at: Instant,
+    pub given: Vec<Given>,
+    /// Every event below it has its part in the numbers.
+    pub applied: Frontier,
+    pub wait: Wait,
+}
+
+/// The trackers: one for each customer that is asked for, with its balances in memory.
+#[async_trait]
+pub trait Trackers: Send + Sync {
+    /// Answers from memory, as of now. `None`: no tracker can tell (there is no such customer, say, or the records are
+    /// away); the records and the usage store know.
+    async fn check(&self, check: &Check<'_>) -> Option<Checked>;
+
+    /// Changes when the balances of a customer may have, by anything but time. As long as somebody keeps asking.
+    fn changes(&self, customer: Ulid) -> watch::Receiver<u64>;
+
+    fn snapshot(&self) -> TrackersSnapshot;
+}
+
+/// What the metrics and the actors page show of trackers.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct TrackersSnapshot {
+    /// With balances in memory.
+    pub live: u64,
+    /// Still loading.
+    pub loading: u64,
+    /// Messages that wait in mailboxes.
+    pub queued: u64,
+    /// Everything below it has reached the trackers concerned.
+    pub routed: Frontier,
+    /// Started because somebody asked; of these, after a crash, a write or whatever else had dropped one.
+    pub woken: u64,
+    pub rebuilt: u64,
+    /// Ended: nobody asked any more; there were too many; a write altered what they stood on; they panicked or could
+    /// not go on.
+    pub idle_stopped: u64,
+    pub evicted: u64,
+    pub forgotten: u64,
+    pub crashed: u64,
+    /// Stretches of the log that did not reach the trackers, so that all of them were dropped.
+    pub gaps: u64,
+    /// Usage handed to trackers.
+    pub deltas: u64,
+    /// Checks answered from memory, and those that no tracker could answer.
+    pub answered: u64,
+    pub passed_on: u64,
+    /// Balances that were computed anew and compared, and how many differed.
+    pub audited: u64,
+    pub drifted: u64,
+    pub check_seconds: HistogramSnapshot,
 }
 
 /// Why the line is not healthy, in words an operator can act on; `None` when it is.

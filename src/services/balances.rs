@@ -4,6 +4,7 @@
 //! function of both: a late event, a backdated grant or a subject key that moved is in the very next answer, and a
 //! balance never differs from the meter.
 
+mod follow;
 mod history;
 mod usage;
 
@@ -17,8 +18,9 @@ use crate::domain::entitlement::record::{Entitlement, Kind};
 use crate::domain::entitlement::terms::Terms;
 use crate::domain::fault::Fault;
 use crate::domain::position::Frontier;
-use crate::domain::quantity::Overflow;
+use crate::domain::quantity::{Overflow, Quantity};
 use crate::domain::time::Instant;
+use crate::ports::line::{Check, Checked, Freshness, Trackers};
 use crate::ports::usage_store::ReadError;
 use crate::ports::{Clock, UsageStore};
 use crate::store::{Database, features};
@@ -28,6 +30,8 @@ use std::sync::Arc;
 use ulid::Ulid;
 use usage::Measured;
 
+pub use crate::domain::entitlement::standing::{Given, Standing};
+pub use follow::{Basis, Counted, Followed, FollowedKind};
 pub use history::{BalanceHistory, BalanceWindow, HistoryAsk};
 
 /// `[balances]` of `weir.toml`.
@@ -45,16 +49,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self { history_windows_max: 100_000, usage_queries_max: 2_000 }
     }
-}
-
-/// What one entitlement gives at an instant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    pub has_access: bool,
-    /// Present for a metered one that is active at that instant.
-    pub metered: Option<Balance>,
-    /// Present for a static one that is active at that instant: JSON text.
-    pub config: Option<String>,
 }
 
 /// Why a balance was not told. Ordered: the first that applies is reported.
@@ -91,32 +85,53 @@ pub struct Balances {
     meters: Arc<Meters>,
     attributions: Attributions,
     store: Arc<dyn UsageStore>,
+    freshness: Arc<dyn Freshness>,
+    trackers: Arc<dyn Trackers>,
     settings: Settings,
 }
 
+/// What balances stand on.
+pub struct Ground {
+    pub database: Database,
+    pub gate: Arc<Gate>,
+    pub clock: Arc<dyn Clock>,
+    pub entitlements: Arc<Entitlements>,
+    pub meters: Arc<Meters>,
+    pub store: Arc<dyn UsageStore>,
+    pub freshness: Arc<dyn Freshness>,
+    pub trackers: Arc<dyn Trackers>,
+}
+
 /// A metered entitlement with all that decides its balance, but for the usage.
-struct Account {
+#[derive(Debug)]
+pub struct Account {
     terms: Terms,
     measured: Measured,
+    is_soft_limit: bool,
 }
 
 impl Balances {
-    pub fn new(
-        database: Database,
-        gate: Arc<Gate>,
-        clock: Arc<dyn Clock>,
-        entitlements: Arc<Entitlements>,
-        meters: Arc<Meters>,
-        store: Arc<dyn UsageStore>,
-        settings: Settings,
-    ) -> Self {
+    pub fn new(ground: Ground, settings: Settings) -> Self {
+        let Ground { database, gate, clock, entitlements, meters, store, freshness, trackers } = ground;
         let attributions = Attributions::new(database.clone(), gate.clone());
-        Self { database, gate, clock, entitlements, meters, attributions, store, settings }
+        Self { database, gate, clock, entitlements, meters, attributions, store, freshness, trackers, settings }
     }
 
     /// How far usage was counted before a read that begins now: all of that is in its answer.
     pub fn applied(&self) -> Frontier {
         self.store.applied()
+    }
+
+    /// What is active now for a customer, or only what is under one feature key, and what it gives: from the customer's
+    /// tracker or, where none can tell, computed afresh.
+    pub async fn check(&self, check: &Check<'_>) -> Result<Checked, BalanceError> {
+        if let Some(checked) = self.trackers.check(check).await {
+            return Ok(checked);
+        }
+        let wait = self.freshness.wait(check.after.clone(), check.at_most).await;
+        let (at, applied) = (self.now(), self.applied());
+        let given = self.given(check.namespace, Owner::Customer(check.customer), check.feature_key, at).await?;
+        Ok(Checked { at, given, applied, wait })
     }
 
     /// Now, as reads without a time of their own are evaluated.
@@ -143,39 +158,43 @@ impl Balances {
                     Standing { has_access: true, metered: None, config: Some(config.clone()) }
                 }
                 Kind::Boolean { .. } => Standing { has_access: true, metered: None, config: None },
-                Kind::Metered(metered) => {
-                    let balance = self.balance(&accounts[&entitlement.id], at).await?;
-                    let has_access = metered.gives_access(at, balance.balance);
-                    Standing { has_access, metered: Some(balance), config: None }
+                Kind::Metered(_) => {
+                    let account = &accounts[&entitlement.id];
+                    account.standing(at, self.balance(account, at).await?.0)
                 }
             });
         }
         Ok(standings)
     }
 
-    /// Everything that is active for the owner now, by feature key, and what it gives.
-    pub async fn of_owner(&self, namespace: &str, owner: Owner<'_>) -> Result<Vec<(Shown, Standing)>, BalanceError> {
-        self.of_owner_at(namespace, owner, self.now()).await
-    }
-
-    /// Everything that is active for the owner at an instant, by feature key, and what it gives then.
-    pub async fn of_owner_at(
+    /// What is active for the owner at an instant, all of it or what is under one feature key, and what it gives then;
+    /// by feature key.
+    pub async fn given(
         &self,
         namespace: &str,
         owner: Owner<'_>,
+        feature_key: Option<&str>,
         at: Instant,
-    ) -> Result<Vec<(Shown, Standing)>, BalanceError> {
-        let active = self.entitlements.active_at(namespace, owner, at).await?;
+    ) -> Result<Vec<Given>, BalanceError> {
+        let mut active = self.entitlements.active_at(namespace, owner, at).await?;
+        active.retain(|shown| feature_key.is_none_or(|key| shown.feature_key == key));
         let standings = self.of_each(namespace, &active, at).await?;
-        let mut all: Vec<(Shown, Standing)> = active.into_iter().zip(standings).collect();
-        all.sort_by(|(a, _), (b, _)| a.feature_key.cmp(&b.feature_key));
-        Ok(all)
+        let given = |(shown, standing): (Shown, Standing)| Given {
+            feature_key: shown.feature_key,
+            entitlement_id: shown.entitlement.id,
+            entitlement_type: shown.entitlement.kind.name(),
+            standing,
+        };
+        let mut given: Vec<Given> = active.into_iter().zip(standings).map(given).collect();
+        given.sort_by(|a, b| a.feature_key.cmp(&b.feature_key));
+        Ok(given)
     }
 
-    async fn balance(&self, account: &Account, at: Instant) -> Result<Balance, BalanceError> {
+    /// What an account holds at an instant, with every event below the frontier, and perhaps with later ones.
+    pub async fn balance(&self, account: &Account, at: Instant) -> Result<(Balance, Frontier), BalanceError> {
         let needs = burndown::needs(&account.terms, at)?;
-        let usage = self.measure(&account.measured, &needs).await?;
-        Ok(burndown::balance(&account.terms, at, &usage)?)
+        let (usage, applied) = self.measure(&account.measured, &needs).await?;
+        Ok((burndown::balance(&account.terms, at, &usage)?, applied))
     }
 
     /// The accounts of the metered ones among these, by entitlement.
@@ -194,6 +213,7 @@ impl Balances {
         customers.sort_unstable();
         customers.dedup();
         let attribution = self.attributions.of(namespace, &customers, Deleted::Found).await.map_err(unfound)?;
+        let mut subjects: BTreeMap<Ulid, Arc<[String]>> = BTreeMap::new();
         let mut accounts = BTreeMap::new();
         for entitlement in metered {
             let feature = features.get(&entitlement.feature_id);
@@ -204,11 +224,14 @@ impl Balances {
                 // The line has not applied its record yet.
                 _ => Fault::retry("usage store", format!("the meter {meter_id} is not counted yet")),
             })?;
-            let is_its = |(_, owner): &(&String, &Ulid)| **owner == entitlement.customer_id;
-            let subjects = attribution.owners.iter().filter(is_its).map(|(subject, _)| subject.clone()).collect();
-            let measured = Measured { meter: known.meter, subjects, filters: feature.text_filters() };
+            let subjects = subjects.entry(entitlement.customer_id).or_insert_with(|| {
+                let is_its = |(_, owner): &(&String, &Ulid)| **owner == entitlement.customer_id;
+                attribution.owners.iter().filter(is_its).map(|(subject, _)| subject.clone()).collect()
+            });
+            let measured = Measured { meter: known.meter, subjects: subjects.clone(), filters: feature.text_filters() };
             let terms = terms.remove(&entitlement.id).ok_or_else(|| missing("terms", entitlement.id))?;
-            accounts.insert(entitlement.id, Account { terms, measured });
+            let is_soft_limit = entitlement.metered().is_some_and(|metered| metered.is_soft_limit);
+            accounts.insert(entitlement.id, Account { terms, measured, is_soft_limit });
         }
         Ok(accounts)
     }
@@ -225,6 +248,18 @@ impl Balances {
         ids.dedup();
         let found = features::by_ids(&self.database.client().await?, namespace, &ids).await?;
         Ok(found.into_iter().map(|feature| (feature.id, feature)).collect())
+    }
+}
+
+impl Account {
+    /// What a balance gives: never anything before measuring began.
+    pub fn standing(&self, at: Instant, balance: Balance) -> Standing {
+        let has_access = at >= self.terms.measure_from && (self.is_soft_limit || balance.balance > Quantity::ZERO);
+        Standing { has_access, metered: Some(balance), config: None }
+    }
+
+    pub fn terms(&self) -> &Terms {
+        &self.terms
     }
 }
 

@@ -12,7 +12,7 @@ use super::meters::{self, Meters};
 use super::publisher::Publisher;
 use super::subjects::Subjects;
 use super::writes::Writes;
-use crate::ports::line::{Forget, Freshness};
+use crate::ports::line::{Forget, Freshness, Trackers};
 use crate::ports::{Clock, EventLog, UsageStore};
 use crate::store::Database;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct Foundation {
     pub freshness: Arc<dyn Freshness>,
     /// What trackers remember is dropped through it.
     pub forget: Arc<dyn Forget>,
+    /// Those that answer from memory.
+    pub trackers: Arc<dyn Trackers>,
     pub clock: Arc<dyn Clock>,
     pub metering: meters::Settings,
     pub balances: balances::Settings,
@@ -53,7 +55,7 @@ pub struct Records {
 impl Records {
     /// Closed until they are started.
     pub fn new(foundation: Foundation) -> Self {
-        let Foundation { database, log, store, freshness, forget, clock, metering, balances } = foundation;
+        let Foundation { database, log, store, freshness, forget, trackers, clock, metering, balances } = foundation;
         let gate = Arc::new(Gate::default());
         let controls = Arc::new(Controls::new(log.clone(), freshness.clone(), forget.clone()));
         let publisher = Arc::new(Publisher::new(database.clone(), log, freshness.clone()));
@@ -72,15 +74,17 @@ impl Records {
             metering,
         ));
         let entitlements = Arc::new(entitlements);
-        let balances = Balances::new(
-            database.clone(),
-            gate.clone(),
-            clock.clone(),
-            entitlements.clone(),
-            meters.clone(),
-            store.clone(),
-            balances,
-        );
+        let ground = balances::Ground {
+            database: database.clone(),
+            gate: gate.clone(),
+            clock: clock.clone(),
+            entitlements: entitlements.clone(),
+            meters: meters.clone(),
+            store: store.clone(),
+            freshness: freshness.clone(),
+            trackers,
+        };
+        let balances = Balances::new(ground, balances);
         Self {
             balances: Arc::new(balances),
             corrections: Arc::new(corrections),

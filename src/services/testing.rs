@@ -15,7 +15,9 @@ use crate::domain::position::{Frontier, Position, Range};
 use crate::domain::record::{Control, Kind, Quarantined, decode_control, decode_event, peek};
 use crate::domain::time::Instant;
 use crate::ports::event_log::{Append, AppendError, Appended, LogSlice, LogSnapshot, Verify};
-use crate::ports::line::{Forget, Freshness, LineSnapshot, LineView, Sickness, Wait};
+use crate::ports::line::{
+    Check, Checked, Forget, Freshness, LineSnapshot, LineView, Sickness, Trackers, TrackersSnapshot, Wait,
+};
 use crate::ports::usage_store::{
     ApplyError, KnownMeter, QuarantineEntry, ReadError, StoreSnapshot, StoredConflict, UsageAnswer,
 };
@@ -84,6 +86,7 @@ impl World {
             store: self.clone(),
             freshness: self.clone(),
             forget: self.clone(),
+            trackers: self.clone(),
             clock: self.clone(),
             metering: meters::Settings::default(),
             balances: balances::Settings::default(),
@@ -373,6 +376,22 @@ impl Forget for World {
 
     async fn all(&self, _: &str) {
         self.with(|state| state.forgotten.push("all".to_string()));
+    }
+}
+
+/// Nobody is tracked.
+#[async_trait]
+impl Trackers for World {
+    async fn check(&self, _: &Check<'_>) -> Option<Checked> {
+        None
+    }
+
+    fn changes(&self, _: Ulid) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
+    fn snapshot(&self) -> TrackersSnapshot {
+        TrackersSnapshot::default()
     }
 }
 

@@ -60,6 +60,11 @@ const USING_FEATURES: &str = concat!(
     columns!(),
     " FROM entitlements AS e WHERE e.namespace = $1 AND e.feature_id = ANY($2) AND e.deleted_at IS NULL ORDER BY e.id"
 );
+const NEXT_TURN: &str = "SELECT min(turn) AS turn FROM (\
+    SELECT active_from AS turn FROM entitlements \
+    WHERE namespace = $1 AND customer_id = $2 AND deleted_at IS NULL AND active_from > $3 \
+    UNION ALL SELECT active_to FROM entitlements \
+    WHERE namespace = $1 AND customer_id = $2 AND deleted_at IS NULL AND active_to > $3) AS turns";
 const NORMALISE: &str = "SELECT $1::jsonb AS config";
 
 /// Which entitlements of a namespace a list is of; what is absent asks for all.
@@ -199,6 +204,18 @@ async fn active(
 ) -> Result<Vec<Entitlement>, Fault> {
     let parameters: sql::Parameters<'_> = &[&namespace, &Id(customer_id), &feature_key, &Micros(at)];
     sql::rows(client, ACTIVE_OF_CUSTOMER, parameters).await?.iter().map(read).collect()
+}
+
+/// When something begins or ends for a customer, next after an instant.
+pub async fn next_turn(
+    client: &impl GenericClient,
+    namespace: &str,
+    customer_id: Ulid,
+    at: Instant,
+) -> Result<Option<Instant>, Fault> {
+    let row = sql::row(client, NEXT_TURN, &[&namespace, &Id(customer_id), &Micros(at)]).await?;
+    let turn: Option<Option<Micros>> = row.as_ref().map(|row| column(row, "turn")).transpose()?;
+    Ok(turn.flatten().map(|Micros(at)| at))
 }
 
 /// What is active, or will be, for a customer and a feature key: nothing new may be made beside it.

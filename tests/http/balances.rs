@@ -22,6 +22,10 @@ struct Seen {
     resets: usize,
     moved: usize,
     late: usize,
+    /// By trackers, from memory; usage that came to them; trackers that were dropped.
+    answered: u64,
+    deltas: u64,
+    forgotten: u64,
 }
 
 struct Walk {
@@ -123,6 +127,16 @@ impl Walk {
         self.seen.moved += 1;
     }
 
+    /// What trackers did since the last start.
+    fn note_trackers(&mut self) {
+        let trackers = self.house.get("/api/v1/debug/actors").json()["trackers"].clone();
+        let count = |name: &str| trackers[name].as_u64().unwrap_or_else(|| panic!("{name}: {trackers}"));
+        self.seen.answered += count("answered");
+        self.seen.deltas += count("deltas");
+        self.seen.forgotten += count("forgotten");
+        assert_eq!((count("crashed"), count("drifted")), (0, 0), "{trackers}");
+    }
+
     fn compare(&mut self, context: &str) {
         let key = self.draw.pick::<&str>(&KEYS).to_string();
         let customer = self.house.get(&format!("/api/v1/customers/{key}")).json()["id"].as_str().unwrap().to_string();
@@ -194,13 +208,17 @@ fn a_balance_is_the_meters_whatever_happens() {
             }
         }
         if step % 20 == 19 {
+            walk.note_trackers();
             walk.house.restart();
         }
         walk.compare(&format!("seed {seed}, step {step}"));
     }
     println!("balances: seed {seed}: {:?}", walk.seen);
-    let Seen { compared, used, with_overage, with_balance, grants, resets, moved, late } = walk.seen;
+    let Seen { compared, used, with_overage, with_balance, grants, resets, moved, late, .. } = walk.seen;
     assert!(compared > 0 && [used, with_overage, with_balance, grants, resets, moved, late].iter().all(|n| *n > 0));
+    let Seen { answered, deltas, forgotten, .. } = walk.seen;
+    assert!(answered >= u64::from(STEPS), "trackers answer: {answered}");
+    assert!(deltas > 0 && forgotten > 0, "usage reaches them, and writes drop them: {deltas} {forgotten}");
 }
 
 #[test]

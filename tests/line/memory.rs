@@ -409,6 +409,7 @@ impl World {
             log: self.log.clone(),
             index: self.index.clone(),
             store: self.store.clone(),
+            registry: None,
             clock: Arc::new(TestClock::default()),
             key: KEY,
         }

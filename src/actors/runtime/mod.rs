@@ -10,6 +10,7 @@ pub mod lanes;
 pub mod machine;
 pub mod probe;
 pub mod quarantine;
+pub mod roster;
 pub mod shell;
 pub mod signals;
 pub mod slot;

@@ -149,11 +149,6 @@ impl Entitlement {
 }
 
 impl Metered {
-    /// Whether there is access with this balance: never before measuring began.
-    pub fn gives_access(&self, at: Instant, balance: Quantity) -> bool {
-        at >= self.measure_from && (self.is_soft_limit || balance > Quantity::ZERO)
-    }
-
     /// The usage period at an instant; before measuring begins, the first one. `resets`: ascending.
     pub fn usage_period_at(&self, resets: &[Reset], at: Instant) -> Range<Instant> {
         UsagePeriods::new(self.measure_from, self.usage_period.clone(), resets).period_at(at)

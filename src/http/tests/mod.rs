@@ -76,6 +76,7 @@ fn door_over(world: &Arc<World>, settings: HttpSettings, database: Database) -> 
         records: world.records(database),
         freshness: world.clone(),
         line: world.clone(),
+        trackers: world.clone(),
         clock: world.clone(),
         metrics: Arc::new(Rendered),
         stats: Arc::new(HttpStats::default()),

@@ -5,11 +5,13 @@
 use super::customers::CustomerPath;
 use super::entitlements::{At, EntitlementValue, EntitlementValueV2, standing};
 use crate::http::contract::Params;
+use crate::http::freshness::Seen;
 use crate::http::openapi::problems::{V1NotFound, V1Problems};
 use crate::http::problem::Problem;
 use crate::http::{DoorState, freshness, json};
-use crate::services::balances::Standing;
-use crate::services::entitlements::{Owner, Shown};
+use crate::ports::line::Checked;
+use crate::services::balances::Given;
+use crate::services::entitlements::Owner;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
@@ -25,12 +27,12 @@ pub async fn access(
     request: HttpRequest,
     state: Data<DoorState>,
 ) -> Result<HttpResponse, Problem> {
-    let seen = freshness::wait(&request, &state).await?;
-    let standings = state.balances.of_owner(&state.namespace, Owner::Customer(path.name())).await?;
-    let value = |(shown, standing): &(Shown, Standing)| (shown.feature_key.clone(), EntitlementValueV2::from(standing));
+    let Checked { given, wait, .. } =
+        state.balances.check(&freshness::check(&request, &state, path.name(), None)?).await?;
+    let value = |given: Given| (given.feature_key, EntitlementValueV2::from(&given.standing));
     let mut response = HttpResponse::Ok();
-    seen.mark(&mut response);
-    Ok(json(response, &CustomerAccess { entitlements: standings.iter().map(value).collect() }))
+    Seen::of(wait).mark(&mut response);
+    Ok(json(response, &CustomerAccess { entitlements: given.into_iter().map(value).collect() }))
 }
 
 #[utoipa::path(get, path = "/api/v1/customers/{customerIdOrKey}/entitlements/{featureKey}/value",

@@ -5,16 +5,16 @@
 use super::customers::CustomerPath;
 use super::entitlements::period::Period;
 use super::entitlements::{EntitlementType, by_grant};
-use crate::domain::position::Frontier;
-use crate::domain::time::Instant;
 use crate::http::contract::Params;
+use crate::http::freshness::Seen;
 use crate::http::json_number::JsonNumber;
 use crate::http::openapi::problems::{V1NotFound, V1Problems};
 use crate::http::problem::Problem;
 use crate::http::times::DateTime;
 use crate::http::{DoorState, freshness, json};
-use crate::services::balances::Standing;
-use crate::services::entitlements::{Owner, Shown};
+use crate::ports::line::{Checked, Wait};
+use crate::services::balances::Given;
+use crate::services::entitlements::Owner;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
@@ -30,13 +30,21 @@ pub async fn get(
     request: HttpRequest,
     state: Data<DoorState>,
 ) -> Result<HttpResponse, Problem> {
-    let seen = freshness::wait(&request, &state).await?;
-    let at = asked.at.map_or_else(|| state.balances.now(), |at| at.instant);
-    let applied = state.balances.applied();
-    let standings = state.balances.of_owner_at(&state.namespace, Owner::Customer(path.name()), at).await?;
+    let (seen, checked) = match asked.at {
+        None => {
+            let checked = state.balances.check(&freshness::check(&request, &state, path.name(), None)?).await?;
+            (Seen::of(checked.wait.clone()), checked)
+        }
+        Some(at) => {
+            let seen = freshness::wait(&request, &state).await?;
+            let (at, applied) = (at.instant, state.balances.applied());
+            let given = state.balances.given(&state.namespace, Owner::Customer(path.name()), None, at).await?;
+            (seen, Checked { at, given, applied, wait: Wait::Reached })
+        }
+    };
     let mut response = HttpResponse::Ok();
     seen.mark(&mut response);
-    Ok(json(response, &CustomerBalances::of(at, &applied, &standings)))
+    Ok(json(response, &CustomerBalances::from(checked)))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -100,16 +108,17 @@ pub struct MeteredBalance {
     evaluated_at: String,
 }
 
-impl CustomerBalances {
-    fn of(at: Instant, applied: &Frontier, standings: &[(Shown, Standing)]) -> Self {
-        let balances = standings.iter().map(|(shown, standing)| FeatureBalance::of(shown, standing)).collect();
+impl From<Checked> for CustomerBalances {
+    fn from(checked: Checked) -> Self {
+        let Checked { at, given, applied, .. } = checked;
+        let balances = given.into_iter().map(FeatureBalance::from).collect();
         Self { at: at.to_rfc3339(), position: applied.to_string(), balances }
     }
 }
 
-impl FeatureBalance {
-    fn of(shown: &Shown, standing: &Standing) -> Self {
-        let metered = standing.metered.as_ref().map(|balance| MeteredBalance {
+impl From<Given> for FeatureBalance {
+    fn from(given: Given) -> Self {
+        let metered = given.standing.metered.map(|balance| MeteredBalance {
             usage: balance.usage.into(),
             balance: balance.balance.into(),
             overage: balance.overage.into(),
@@ -120,11 +129,11 @@ impl FeatureBalance {
             evaluated_at: balance.at.to_rfc3339(),
         });
         Self {
-            feature_key: shown.feature_key.clone(),
-            entitlement_id: shown.entitlement.id.to_string(),
-            entitlement_type: shown.entitlement.kind.name().as_str(),
-            has_access: standing.has_access,
-            config: standing.config.clone(),
+            feature_key: given.feature_key,
+            entitlement_id: given.entitlement_id.to_string(),
+            entitlement_type: given.entitlement_type.as_str(),
+            has_access: given.standing.has_access,
+            config: given.standing.config,
             metered,
         }
     }

@@ -4,9 +4,11 @@ use crate::domain::time::Instant;
 use crate::http::openapi::problems::V1Problems;
 use crate::http::problem::Problem;
 use crate::http::{DoorState, freshness, json};
+use crate::ports::line::{LineSnapshot, TrackersSnapshot};
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 use std::fmt::Write;
 
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -37,11 +39,19 @@ fn text(counts: &[(String, u64)]) -> String {
     text
 }
 
-/// The line, looked at.
+/// All actors: those of the line, stage by stage, and the trackers.
+#[derive(Serialize)]
+struct Actors {
+    #[serde(flatten)]
+    line: LineSnapshot,
+    trackers: TrackersSnapshot,
+}
+
+/// The line and the trackers, looked at.
 #[utoipa::path(get, path = "/api/v1/debug/actors", operation_id = "getActors", tag = "weir",
     responses((status = 200, body = Object), V1Problems))]
 pub async fn actors(state: Data<DoorState>) -> HttpResponse {
-    json(HttpResponse::Ok(), &state.line.snapshot())
+    json(HttpResponse::Ok(), &Actors { line: state.line.snapshot(), trackers: state.trackers.snapshot() })
 }
 
 #[cfg(test)]

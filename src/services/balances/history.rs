@@ -68,10 +68,10 @@ impl Balances {
         // The first window is told from its begin on.
         let told_from = starts.first().copied().map_or(from, |start| start.min(from));
         let needs = history_needs(&account.terms, told_from, to, &starts)?;
-        let usage = self.measure(&account.measured, &needs).await?;
+        let (usage, _) = self.measure(&account.measured, &needs).await?;
         let told = history(&account.terms, told_from, to, &starts, &usage)?;
         let calendar = Windows::Calendar(ask.size, ask.zone.clone());
-        let rows = self.usage(&account.measured, from, to, calendar).await?;
+        let (rows, _) = self.usage(&account.measured, from, to, calendar).await?;
         let balance_windows = windows.into_iter().map(|window| {
             let row = rows.binary_search_by_key(&window.start, |row| row.window_start);
             let start = told.starts.binary_search_by_key(&window.start, |(at, _)| *at);

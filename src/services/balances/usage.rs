@@ -6,23 +6,31 @@ use crate::domain::entitlement::layers::{Layer, cuts, layers};
 use crate::domain::metering::Meter;
 use crate::domain::metering::query::{TextFilter, UsageQuery, UsageRow};
 use crate::domain::metering::window::Windows;
+use crate::domain::position::Frontier;
 use crate::domain::quantity::Quantity;
 use crate::domain::time::Instant;
+use crate::ports::usage_store::UsageAnswer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Whose usage of what.
+#[derive(Debug)]
 pub(super) struct Measured {
     pub meter: Arc<Meter>,
     /// The customer's attribution.
-    pub subjects: Vec<String>,
+    pub subjects: Arc<[String]>,
     /// The feature's.
     pub filters: BTreeMap<String, TextFilter>,
 }
 
 impl Balances {
-    /// One quantity for each need, 0 where nothing was used.
-    pub(super) async fn measure(&self, measured: &Measured, needs: &[Need]) -> Result<Vec<Quantity>, BalanceError> {
+    /// One quantity for each need, 0 where nothing was used, and how far usage was applied in each of them.
+    pub(super) async fn measure(
+        &self,
+        measured: &Measured,
+        needs: &[Need],
+    ) -> Result<(Vec<Quantity>, Frontier), BalanceError> {
+        let before = self.store.applied();
         let mut usage = vec![Quantity::ZERO; needs.len()];
         let layers = layers(needs);
         let queries_max = self.settings.usage_queries_max;
@@ -32,37 +40,38 @@ impl Balances {
         for layer in &layers {
             let cuts = cuts(needs, layer);
             let (Some(from), Some(to)) = (cuts.first().copied(), cuts.last().copied()) else { continue };
-            let rows = self.usage(measured, from, to, Windows::Cuts(cuts.into())).await?;
+            let (rows, _) = self.usage(measured, from, to, Windows::Cuts(cuts.into())).await?;
             fill(&mut usage, needs, layer, &rows);
         }
-        Ok(usage)
+        Ok((usage, before))
     }
 
-    /// Rows of that usage in `[from, to)`, by window.
+    /// Rows of that usage in `[from, to)`, by window, and how far usage was applied.
     pub(super) async fn usage(
         &self,
         measured: &Measured,
         from: Instant,
         to: Instant,
         window: Windows,
-    ) -> Result<Vec<UsageRow>, BalanceError> {
+    ) -> Result<(Vec<UsageRow>, Frontier), BalanceError> {
         // Of nobody there is no usage.
         if measured.subjects.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), self.store.applied()));
         }
         let query = UsageQuery {
             meter: measured.meter.clone(),
             from: Some(from),
             to: Some(to),
             window: Some(window),
-            subjects: Some(measured.subjects.clone()),
+            subjects: Some(measured.subjects.to_vec()),
             group_by_subject: false,
             customers: None,
             group_by: Vec::new(),
             filters: measured.filters.clone(),
             progress: None,
         };
-        Ok(self.store.usage(query).await?.rows)
+        let UsageAnswer { rows, applied } = self.store.usage(query).await?;
+        Ok((rows, applied))
     }
 }
 

@@ -35,6 +35,7 @@ impl Scene {
             store: world.clone(),
             freshness: world.clone(),
             forget: world.clone(),
+            trackers: world.clone(),
             clock: world.clone(),
             metering,
             balances: balances::Settings::default(),

@@ -32,6 +32,7 @@ use crate::http::openapi::problems::{V1Conflict, V1NotFound, V1Problems};
 use crate::http::problem::Problem;
 use crate::http::times::DateTime;
 use crate::http::{DoorState, json};
+use crate::ports::line::Checked;
 use crate::services::balances::Standing;
 use crate::services::entitlements::{EntitlementError, EntitlementsQuery, Owner, Shown, Which};
 use crate::services::page::PageAsk;
@@ -39,6 +40,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 use utoipa::{IntoParams, ToSchema};
 
 #[utoipa::path(get, path = "/api/v1/subjects/{subjectIdOrKey}/entitlements", operation_id = "listSubjectEntitlements",
@@ -155,6 +157,12 @@ pub async fn standing(
     id_or_feature_key: &str,
     at: Option<Instant>,
 ) -> Result<(Seen, Option<Standing>), Problem> {
+    // An id may be of anybody's; a feature key is the customer's.
+    if let (None, Owner::Customer(customer), Err(_)) = (at, owner, Ulid::from_string(id_or_feature_key)) {
+        let check = freshness::check(request, state, customer, Some(id_or_feature_key))?;
+        let Checked { mut given, wait, .. } = state.balances.check(&check).await?;
+        return Ok((Seen::of(wait), given.pop().map(|given| given.standing)));
+    }
     let seen = freshness::wait(request, state).await?;
     let at = at.unwrap_or_else(|| state.balances.now());
     let found = state.entitlements.find_of_customer(&state.namespace, owner, id_or_feature_key, Some(at)).await?;

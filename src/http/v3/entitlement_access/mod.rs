@@ -10,11 +10,12 @@ use super::customers::CustomerPath;
 use super::wire::ResourceKey;
 use crate::domain::entitlement::record;
 use crate::http::contract::Params;
+use crate::http::freshness::Seen;
 use crate::http::openapi::problems::{V3NotFound, V3Problems};
 use crate::http::problem::Problem;
 use crate::http::{DoorState, freshness, json};
-use crate::services::balances::Standing;
-use crate::services::entitlements::{Owner, Shown};
+use crate::ports::line::Checked;
+use crate::services::balances::Given;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -29,16 +30,16 @@ pub async fn list(
     request: HttpRequest,
     state: Data<DoorState>,
 ) -> Result<HttpResponse, Problem> {
-    let seen = freshness::wait(&request, &state).await?;
     let customer = state.customers.get(&state.namespace, path.named()).await?;
     if customer.deleted_at.is_some() {
         let detail = format!("Customer is deleted [namespace={} customer.id={}]", customer.namespace, customer.id);
         return Err(Problem::in_v3(StatusCode::PRECONDITION_FAILED, detail));
     }
-    let standings = state.balances.of_owner(&state.namespace, Owner::Customer(&customer.id.to_string())).await?;
-    let data = standings.iter().map(|(shown, standing)| BillingEntitlementAccessResult::of(shown, standing)).collect();
+    let id = customer.id.to_string();
+    let Checked { given, wait, .. } = state.balances.check(&freshness::check(&request, &state, &id, None)?).await?;
+    let data = given.into_iter().map(BillingEntitlementAccessResult::from).collect();
     let mut response = HttpResponse::Ok();
-    seen.mark(&mut response);
+    Seen::of(wait).mark(&mut response);
     Ok(json(response, &ListCustomerEntitlementAccessResponseData { data }))
 }
 
@@ -82,13 +83,13 @@ impl From<record::EntitlementType> for BillingEntitlementType {
     }
 }
 
-impl BillingEntitlementAccessResult {
-    fn of(shown: &Shown, standing: &Standing) -> Self {
+impl From<Given> for BillingEntitlementAccessResult {
+    fn from(given: Given) -> Self {
         Self {
-            r#type: shown.entitlement.kind.name().into(),
-            feature_key: ResourceKey(shown.feature_key.clone()),
-            has_access: standing.has_access,
-            config: standing.config.clone(),
+            r#type: given.entitlement_type.into(),
+            feature_key: ResourceKey(given.feature_key),
+            has_access: given.standing.has_access,
+            config: given.standing.config,
         }
     }
 }
