@@ -2,9 +2,13 @@
 //!
 //! 200 · 404 no such customer · 412 the customer is deleted · 503 the business records are away.
 
+pub mod stream;
+
 use super::customers::CustomerPath;
 use super::entitlements::period::Period;
 use super::entitlements::{EntitlementType, by_grant};
+use crate::domain::entitlement::burndown::Balance;
+use crate::domain::quantity::Quantity;
 use crate::http::contract::Params;
 use crate::http::freshness::Seen;
 use crate::http::json_number::JsonNumber;
@@ -78,34 +82,35 @@ pub struct FeatureBalance {
     has_access: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<String>,
-    #[serde(flatten)]
-    metered: Option<MeteredBalance>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct MeteredBalance {
     /// In the usage period, up to `evaluatedAt`.
-    #[schema(value_type = f64)]
-    usage: JsonNumber,
-    #[schema(value_type = f64)]
-    balance: JsonNumber,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    usage: Option<JsonNumber>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    balance: Option<JsonNumber>,
     /// What was used and nothing was left for.
-    #[schema(value_type = f64)]
-    overage: JsonNumber,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    overage: Option<JsonNumber>,
     /// What the grants held in all in the usage period.
-    #[schema(value_type = f64)]
-    limit: JsonNumber,
-    #[schema(value_type = BTreeMap<String, f64>)]
-    grant_balances: BTreeMap<String, JsonNumber>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    limit: Option<JsonNumber>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, f64>>)]
+    grant_balances: Option<BTreeMap<String, JsonNumber>>,
     /// The usage period.
-    period: Period,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period: Option<Period>,
     /// When balances are rolled over: the period's end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
-    next_reset: String,
+    next_reset: Option<String>,
     /// The full minute that the numbers are of.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
-    evaluated_at: String,
+    evaluated_at: Option<String>,
 }
 
 impl From<Checked> for CustomerBalances {
@@ -118,23 +123,22 @@ impl From<Checked> for CustomerBalances {
 
 impl From<Given> for FeatureBalance {
     fn from(given: Given) -> Self {
-        let metered = given.standing.metered.map(|balance| MeteredBalance {
-            usage: balance.usage.into(),
-            balance: balance.balance.into(),
-            overage: balance.overage.into(),
-            limit: balance.total_available.into(),
-            grant_balances: by_grant(&balance.grants),
-            period: Period::from(&balance.period),
-            next_reset: balance.period.end.to_rfc3339(),
-            evaluated_at: balance.at.to_rfc3339(),
-        });
+        let metered = given.standing.metered.as_ref();
+        let number = |of: fn(&Balance) -> Quantity| metered.map(|balance| JsonNumber::from(of(balance)));
         Self {
             feature_key: given.feature_key,
             entitlement_id: given.entitlement_id.to_string(),
             entitlement_type: given.entitlement_type.as_str(),
             has_access: given.standing.has_access,
+            usage: number(|balance| balance.usage),
+            balance: number(|balance| balance.balance),
+            overage: number(|balance| balance.overage),
+            limit: number(|balance| balance.total_available),
+            grant_balances: metered.map(|balance| by_grant(&balance.grants)),
+            period: metered.map(|balance| Period::from(&balance.period)),
+            next_reset: metered.map(|balance| balance.period.end.to_rfc3339()),
+            evaluated_at: metered.map(|balance| balance.at.to_rfc3339()),
             config: given.standing.config,
-            metered,
         }
     }
 }

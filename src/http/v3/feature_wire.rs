@@ -181,7 +181,8 @@ impl From<&UnitCost> for BillingFeatureUnitCost {
 pub struct Feature {
     #[schema(read_only)]
     id: UlidText,
-    #[schema(min_length = 1, max_length = 256)]
+    /// Empty for one that was made in v1 with an empty name.
+    #[schema(max_length = 256)]
     name: String,
     #[schema(max_length = 1024)]
     #[serde(skip_serializing_if = "Option::is_none")]

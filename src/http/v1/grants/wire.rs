@@ -85,7 +85,7 @@ pub struct GrantMembers {
     entitlement_id: String,
     #[schema(value_type = f64, minimum = 0)]
     amount: JsonNumber,
-    #[schema(required = false, format = "uint8", minimum = 1, maximum = 255)]
+    #[schema(required = false, format = "uint8", maximum = 255)]
     priority: u8,
     #[schema(format = DateTime)]
     effective_at: String,
