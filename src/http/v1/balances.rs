@@ -2,8 +2,6 @@
 //!
 //! 200 · 404 no such customer · 412 the customer is deleted · 503 the business records are away.
 
-pub mod stream;
-
 use super::customers::CustomerPath;
 use super::entitlements::period::Period;
 use super::entitlements::{EntitlementType, by_grant};
